@@ -1,0 +1,243 @@
+#!/usr/bin/env bash
+# Finds a Redis or Valkey server that slotwise can use, or builds one into the user's cache.
+#
+# Looks at SLOTWISE_REDIS_SERVER, then PATH, then the cache; builds from the distribution's source
+# package as a last resort. Touches nothing outside the cache. The last line on standard output is the
+# folder that holds `redis-server` and `redis-cli`; everything else goes to standard error.
+#
+#   SLOTWISE_REDIS_SERVER  a redis-server or valkey-server binary, or the folder that holds one
+#   SLOTWISE_CACHE_DIR     where the built server is kept (default: $XDG_CACHE_HOME/slotwise)
+set -euo pipefail
+
+readonly NEEDS="Redis 7.4 or later, or Valkey 9 or later"
+readonly CACHE="${SLOTWISE_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/slotwise}/redis"
+readonly BUILD_JOBS="$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)"
+readonly LOCK_SECONDS_MAX=900
+
+tried=()
+
+say() { printf '%s\n' "redis: $*" >&2; }
+
+# Every way to fail ends here: what was looked for, and the three ways on.
+give_up() {
+  say "found no server that will do: slotwise needs $NEEDS"
+  local line
+  for line in "${tried[@]}"; do say "  looked at $line"; done
+  say "three ways on:"
+  say "  1. install a package (redis-server or valkey-server) of that version, so that it is in PATH"
+  say "  2. set SLOTWISE_REDIS_SERVER to a redis-server or valkey-server binary of that version"
+  say "  3. run a Redis Cluster in a container and pass its address: slotwise demo --redis-url redis://host:port"
+  exit 1
+}
+
+# Prints "redis 8.0.2" or "valkey 9.0.1" for a server binary; fails where it is neither.
+server_version() {
+  local out
+  out="$("$1" --version 2>/dev/null)" || return 1
+  case "$out" in
+    [Vv]alkey*) printf 'valkey ' ;;
+    [Rr]edis*) printf 'redis ' ;;
+    *) return 1 ;;
+  esac
+  sed -n 's/.* v=\([0-9.]*\).*/\1/p' <<<"$out"
+}
+
+# Is "redis 7.4.0" new enough? Field TTLs came with Redis 7.4 and with Valkey 9.0.
+new_enough() {
+  local flavour="$1" version="$2" major minor
+  major="${version%%.*}"
+  minor="${version#*.}"; minor="${minor%%.*}"
+  [[ "$major" =~ ^[0-9]+$ && "$minor" =~ ^[0-9]+$ ]] || return 1
+  case "$flavour" in
+    valkey) (( major >= 9 )) ;;
+    redis) (( major > 7 || (major == 7 && minor >= 4) )) ;;
+    *) return 1 ;;
+  esac
+}
+
+# Prints the folder for a suitable server and ends the script. A server or client under another name
+# (valkey-server) is reached through a folder of links, so that callers know two names only.
+use_server() {
+  local server="$1" where="$2" flavour version dir cli
+  read -r flavour version <<<"$(server_version "$server" || true)"
+  if [[ -z "${version:-}" ]]; then
+    tried+=("$where: $server does not answer --version like Redis or Valkey")
+    return 1
+  fi
+  if ! new_enough "$flavour" "$version"; then
+    tried+=("$where: $server is $flavour $version, too old")
+    return 1
+  fi
+  dir="$(cd "$(dirname "$server")" && pwd)"
+  cli=""
+  local name
+  for name in "$flavour-cli" redis-cli valkey-cli; do
+    if [[ -x "$dir/$name" ]]; then cli="$dir/$name"; break; fi
+  done
+  if [[ -z "$cli" ]]; then
+    tried+=("$where: $server is $flavour $version, but there is no redis-cli or valkey-cli beside it")
+    return 1
+  fi
+  if [[ "$(basename "$server")" != redis-server || "$(basename "$cli")" != redis-cli ]]; then
+    local links="$CACHE/links/$flavour-$version-$(cksum <<<"$dir" | cut -d' ' -f1)"
+    mkdir -p "$links"
+    ln -sfn "$dir/$(basename "$server")" "$links/redis-server"
+    ln -sfn "$cli" "$links/redis-cli"
+    dir="$links"
+  fi
+  say "$flavour $version, from $where"
+  printf '%s\n' "$dir"
+  exit 0
+}
+
+look_at_setting() {
+  local set_to="${SLOTWISE_REDIS_SERVER:-}" name
+  [[ -n "$set_to" ]] || { tried+=("SLOTWISE_REDIS_SERVER: not set"); return; }
+  if [[ -d "$set_to" ]]; then
+    for name in redis-server valkey-server; do
+      [[ -x "$set_to/$name" ]] && use_server "$set_to/$name" SLOTWISE_REDIS_SERVER
+    done
+    [[ ${#tried[@]} -gt 0 ]] || tried+=("SLOTWISE_REDIS_SERVER: no redis-server or valkey-server in $set_to")
+  elif [[ -x "$set_to" ]]; then
+    use_server "$set_to" SLOTWISE_REDIS_SERVER || true
+  else
+    tried+=("SLOTWISE_REDIS_SERVER: $set_to is not a program")
+  fi
+  # What was asked for by name is never replaced in silence.
+  give_up
+}
+
+look_at_path() {
+  local name found any=""
+  for name in redis-server valkey-server; do
+    if found="$(command -v "$name")"; then
+      any=1
+      use_server "$found" PATH || true
+    fi
+  done
+  [[ -n "$any" ]] || tried+=("PATH: no redis-server, no valkey-server")
+}
+
+look_at_cache() {
+  local server any=""
+  for server in "$CACHE"/*/bin/redis-server; do
+    [[ -x "$server" ]] || continue
+    any=1
+    use_server "$server" "the cache" || true
+  done
+  [[ -n "$any" ]] || tried+=("the cache: nothing in $CACHE")
+}
+
+# "URI|keyring|codename" of the distribution's own archive, read from this machine's apt set-up.
+apt_archive() {
+  local codename uri keyring
+  codename="$(. /etc/os-release 2>/dev/null && printf '%s' "${VERSION_CODENAME:-}")"
+  [[ -n "$codename" ]] || return 1
+  # Before the first `apt-get update` apt knows no targets by codename, but still prints the configured URIs.
+  uri="$(apt-get indextargets --format '$(SITE)|$(REPO_URI)|$(RELEASE)' 2>/dev/null |
+    awk -F'|' -v c="$codename" '$3 == c { print $2; exit }')"
+  [[ -n "$uri" ]] || return 1
+  for keyring in /usr/share/keyrings/{debian,ubuntu}-archive-keyring.gpg; do
+    if [[ -r "$keyring" ]]; then
+      printf '%s|%s|%s\n' "$uri" "$keyring" "$codename"
+      return 0
+    fi
+  done
+  return 1
+}
+
+# The suites to ask, newest stable ones after the machine's own.
+suites_after() {
+  case "$1" in
+    bookworm|bullseye) echo "trixie sid" ;;
+    jammy|noble) echo "$1 questing resolute" ;;
+    *) echo "$1 sid" ;;
+  esac
+}
+
+# Fetches and verifies the source package with apt, using private folders only. Prints the tarball.
+fetch_source() {
+  local work="$1" archive uri keyring codename suite package
+  archive="$(apt_archive)" || { tried+=("source package: apt names no archive and keyring for this distribution"); return 1; }
+  IFS='|' read -r uri keyring codename <<<"$archive"
+  for suite in $(suites_after "$codename"); do
+    local apt="$work/apt-$suite"
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$work/source"
+    printf 'deb-src [signed-by=%s] %s %s main universe\n' "$keyring" "$uri" "$suite" >"$apt/sources.list"
+    [[ "$keyring" == *debian* ]] && sed -i 's/ universe$//' "$apt/sources.list"
+    local options=(-q -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt/cache"
+      -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+      -o APT::Sandbox::User= -o Acquire::Retries=2 -o Acquire::http::Timeout=30)
+    if ! apt-get "${options[@]}" update >>"$work/log" 2>&1; then
+      tried+=("source package: the list of $suite could not be read")
+      continue
+    fi
+    for package in redis valkey; do
+      rm -f "$work"/source/*
+      (cd "$work/source" && apt-get "${options[@]}" source --download-only "$package" >>"$work/log" 2>&1) || continue
+      local tarball flavour="$package" version
+      tarball="$(ls "$work"/source/*.orig.tar.* | head -n 1)"
+      version="$(basename "$tarball")"; version="${version#*_}"; version="${version%%.orig*}"
+      if new_enough "$flavour" "${version%%[!0-9.]*}"; then
+        say "building $flavour $version from the source package of $suite (about two minutes, once)"
+        printf '%s\n' "$tarball" >"$work/tarball"
+        return 0
+      fi
+      tried+=("source package: $suite has $flavour $version, too old")
+    done
+  done
+  return 1
+}
+
+# Compiles the tarball and moves the two programs into the cache in one step.
+compile() {
+  local work="$1" tarball source tls=no flavour stage
+  tarball="$(cat "$work/tarball")"
+  mkdir -p "$work/build"
+  tar -xf "$tarball" -C "$work/build" --strip-components=1
+  source="$work/build"
+  if printf '#include <openssl/ssl.h>\n' | cc -E - >/dev/null 2>&1; then tls=yes; fi
+  if ! make -C "$source" -j"$BUILD_JOBS" BUILD_TLS=$tls MALLOC=libc >>"$work/log" 2>&1; then
+    tried+=("a build: make failed; the log is kept in $CACHE/build.log")
+    return 1
+  fi
+  flavour=redis
+  [[ -x "$source/src/valkey-server" ]] && flavour=valkey
+  stage="$work/stage"
+  mkdir -p "$stage/bin"
+  cp "$source/src/$flavour-server" "$stage/bin/redis-server"
+  cp "$source/src/$flavour-cli" "$stage/bin/redis-cli"
+  strip "$stage/bin/"* 2>/dev/null || true
+  local version
+  version="$(server_version "$stage/bin/redis-server")"
+  rm -rf "${CACHE:?}/${version// /-}"
+  mv "$stage" "$CACHE/${version// /-}"
+  say "built ${version}, TLS: $tls"
+}
+
+build() {
+  local program
+  for program in apt-get cc make tar; do
+    command -v "$program" >/dev/null || { tried+=("a build: needs $program, which is not here"); return; }
+  done
+  if ! mkdir -p "$CACHE" 2>/dev/null || [[ ! -w "$CACHE" ]]; then
+    tried+=("a build: $CACHE can't be written")
+    return
+  fi
+  if command -v flock >/dev/null; then
+    exec 9>"$CACHE/lock"
+    flock -w "$LOCK_SECONDS_MAX" 9 || { tried+=("a build: another one holds $CACHE/lock"); return; }
+    look_at_cache # another run may just have finished
+  fi
+  local work
+  work="$(mktemp -d "$CACHE/build.XXXXXX")"
+  trap 'cp -f "'"$work"'/log" "'"$CACHE"'/build.log" 2>/dev/null; rm -rf "'"$work"'"' EXIT
+  fetch_source "$work" && compile "$work" && look_at_cache
+  return 0
+}
+
+look_at_setting
+look_at_path
+look_at_cache
+build
+give_up

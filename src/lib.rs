@@ -1,0 +1,5 @@
+//! slotwise: a cluster-aware, high-throughput serving engine for machine-learning features in Redis Cluster.
+
+pub mod model;
+pub mod shard;
+pub mod slot;

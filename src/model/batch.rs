@@ -1,0 +1,342 @@
+//! The answer to a read: features across, entities down, values as spans into shared reply buffers.
+//!
+//! Invariants: a batch has one row per requested id, in the order asked; every row is either read (its cells
+//! lie in one block) or unavailable with a reason; nothing is allocated per value.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{BatchSummary, EntityId, FeatureName, RowStatus, UnavailableReason};
+
+/// Where a value lies in its block's bytes; or nowhere, for an absent feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    /// The cell of an absent feature.
+    pub const ABSENT: Self = Self { start: 0, len: u32::MAX };
+
+    /// The cell that covers `start..start + len`; `None` beyond 4 GiB.
+    pub fn new(start: usize, len: usize) -> Option<Self> {
+        let end = u32::try_from(start.checked_add(len)?).ok()?;
+        let start = u32::try_from(start).ok()?;
+        (end != u32::MAX).then_some(Self { start, len: end - start })
+    }
+
+    fn slice(self, bytes: &[u8]) -> Option<&[u8]> {
+        if self == Self::ABSENT {
+            return None;
+        }
+        let start = self.start as usize;
+        bytes.get(start..start + self.len as usize)
+    }
+}
+
+/// What one pipeline brought: the bytes of its values, and a span per command and feature.
+#[derive(Debug, Clone, Default)]
+pub struct ReplyBlock {
+    /// Value bytes, shared with whoever keeps a value.
+    pub bytes: Bytes,
+    /// `rows × features` cells, row by row.
+    pub spans: Vec<Span>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum RowPlace {
+    Read { block: u32, row: u32, status: RowStatus },
+    Unavailable { reason: u32 },
+}
+
+/// A whole answer. Read it row by row with [`FeatureBatch::rows`] or cell by cell with [`FeatureBatch::value`].
+#[derive(Debug, Clone)]
+pub struct FeatureBatch {
+    features: Arc<[FeatureName]>,
+    ids: Arc<[EntityId]>,
+    blocks: Vec<ReplyBlock>,
+    rows: Vec<RowPlace>,
+    reasons: Vec<UnavailableReason>,
+    summary: BatchSummary,
+}
+
+impl FeatureBatch {
+    /// The features, in the order of the cells.
+    pub fn features(&self) -> &[FeatureName] {
+        &self.features
+    }
+
+    /// The ids, in the order asked.
+    pub fn ids(&self) -> &[EntityId] {
+        &self.ids
+    }
+
+    /// Number of rows; one per requested id.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// True where no id was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Rows by status, and shards asked.
+    pub fn summary(&self) -> &BatchSummary {
+        &self.summary
+    }
+
+    /// The row of the id at `index` in the request.
+    pub fn row(&self, index: usize) -> Option<RowView<'_>> {
+        let place = self.rows.get(index)?;
+        let id = self.ids.get(index)?;
+        Some(match *place {
+            RowPlace::Read { block, row, status } => {
+                let block = self.blocks.get(block as usize)?;
+                let width = self.features.len();
+                let start = row as usize * width;
+                let spans = block.spans.get(start..start + width)?;
+                RowView { id, status, reason: None, bytes: &block.bytes, spans, width }
+            }
+            RowPlace::Unavailable { reason } => RowView {
+                id,
+                status: RowStatus::Unavailable,
+                reason: self.reasons.get(reason as usize),
+                bytes: &[],
+                spans: &[],
+                width: self.features.len(),
+            },
+        })
+    }
+
+    /// All rows, in the order asked.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = RowView<'_>> {
+        // `row` answers for every index below `len`; an empty view would break that invariant loudly in tests.
+        (0..self.len()).map(|index| self.row(index).unwrap_or_else(|| RowView::broken(&self.ids[index])))
+    }
+
+    /// One value: the row of an id, the column of a feature. `None` where absent or unavailable.
+    pub fn value(&self, row: usize, feature: usize) -> Option<&[u8]> {
+        self.row(row)?.value(feature)
+    }
+
+    /// One feature down all rows.
+    pub fn column(&self, feature: usize) -> impl ExactSizeIterator<Item = Option<&[u8]>> {
+        (0..self.len()).map(move |row| self.value(row, feature))
+    }
+}
+
+/// One row of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct RowView<'a> {
+    /// The entity's id.
+    pub id: &'a EntityId,
+    /// What became of the row.
+    pub status: RowStatus,
+    /// Why it is unavailable, where it is.
+    pub reason: Option<&'a UnavailableReason>,
+    bytes: &'a [u8],
+    spans: &'a [Span],
+    width: usize,
+}
+
+impl<'a> RowView<'a> {
+    fn broken(id: &'a EntityId) -> Self {
+        debug_assert!(false, "a row without a place");
+        Self { id, status: RowStatus::Unavailable, reason: None, bytes: &[], spans: &[], width: 0 }
+    }
+
+    /// The value of the feature at `index`; `None` where absent or unavailable.
+    pub fn value(&self, index: usize) -> Option<&'a [u8]> {
+        self.spans.get(index)?.slice(self.bytes)
+    }
+
+    /// One cell per feature, in order.
+    pub fn values(&self) -> Cells<'a> {
+        Cells { bytes: self.bytes, spans: self.spans.iter(), left: self.width }
+    }
+}
+
+/// The cells of a row; as many as there are features, also where the row is unavailable.
+#[derive(Debug, Clone)]
+pub struct Cells<'a> {
+    bytes: &'a [u8],
+    spans: std::slice::Iter<'a, Span>,
+    left: usize,
+}
+
+impl<'a> Iterator for Cells<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.spans.next().and_then(|span| span.slice(self.bytes)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Cells<'_> {}
+
+/// Puts a batch together from blocks that arrive in any order.
+#[derive(Debug)]
+pub struct FeatureBatchBuilder {
+    features: Arc<[FeatureName]>,
+    ids: Arc<[EntityId]>,
+    blocks: Vec<ReplyBlock>,
+    rows: Vec<Option<RowPlace>>,
+    reasons: Vec<UnavailableReason>,
+}
+
+impl FeatureBatchBuilder {
+    /// A batch in which no row has an answer yet.
+    pub fn new(ids: Arc<[EntityId]>, features: Arc<[FeatureName]>) -> Self {
+        let rows = vec![None; ids.len()];
+        Self { features, ids, blocks: Vec::new(), rows, reasons: Vec::new() }
+    }
+
+    /// Takes over a block; rows are then placed in it by the returned number.
+    pub fn add_block(&mut self, block: ReplyBlock) -> u32 {
+        self.blocks.push(block);
+        // One block per pipeline, and pipelines are bounded by the ids of a batch.
+        u32::try_from(self.blocks.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Says that the id at `index` was read: row `row` of `block`.
+    pub fn place(&mut self, index: usize, block: u32, row: u32) {
+        let width = self.features.len();
+        let start = row as usize * width;
+        let spans = self.blocks.get(block as usize).and_then(|block| block.spans.get(start..start + width));
+        debug_assert!(spans.is_some(), "row {row} is outside block {block}");
+        let present = spans.unwrap_or_default().iter().filter(|span| **span != Span::ABSENT).count();
+        let status = RowStatus::of_counts(present, width);
+        if let Some(slot) = self.rows.get_mut(index) {
+            *slot = Some(RowPlace::Read { block, row, status });
+        }
+    }
+
+    /// Says that the ids at `indices` could not be read.
+    pub fn fail(&mut self, indices: impl IntoIterator<Item = usize>, reason: &UnavailableReason) {
+        let number = self.reason_number(reason);
+        for index in indices {
+            if let Some(slot) = self.rows.get_mut(index) {
+                *slot = Some(RowPlace::Unavailable { reason: number });
+            }
+        }
+    }
+
+    /// True where the id at `index` has no answer yet.
+    pub fn is_open(&self, index: usize) -> bool {
+        matches!(self.rows.get(index), Some(None))
+    }
+
+    /// The batch; rows that have no answer become unavailable for `open_reason`.
+    pub fn finish(mut self, shards: usize, open_reason: &UnavailableReason) -> FeatureBatch {
+        let open = if self.rows.iter().any(Option::is_none) { self.reason_number(open_reason) } else { 0 };
+        let mut summary = BatchSummary { shards, ..BatchSummary::default() };
+        let rows: Vec<RowPlace> = self
+            .rows
+            .into_iter()
+            .map(|row| {
+                let place = row.unwrap_or(RowPlace::Unavailable { reason: open });
+                summary.count(match place {
+                    RowPlace::Read { status, .. } => status,
+                    RowPlace::Unavailable { .. } => RowStatus::Unavailable,
+                });
+                place
+            })
+            .collect();
+        FeatureBatch {
+            features: self.features,
+            ids: self.ids,
+            blocks: self.blocks,
+            rows,
+            reasons: self.reasons,
+            summary,
+        }
+    }
+
+    fn reason_number(&mut self, reason: &UnavailableReason) -> u32 {
+        let known = self.reasons.iter().position(|r| r == reason);
+        let number = known.unwrap_or_else(|| {
+            self.reasons.push(reason.clone());
+            self.reasons.len() - 1
+        });
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names<T: for<'a> TryFrom<&'a str>>(texts: &[&str]) -> Arc<[T]> {
+        texts.iter().filter_map(|text| T::try_from(text).ok()).collect()
+    }
+
+    fn block(values: &[Option<&str>]) -> ReplyBlock {
+        let mut bytes = Vec::new();
+        let spans = values
+            .iter()
+            .map(|value| match value {
+                None => Span::ABSENT,
+                Some(text) => {
+                    bytes.extend_from_slice(text.as_bytes());
+                    Span::new(bytes.len() - text.len(), text.len()).unwrap()
+                }
+            })
+            .collect();
+        ReplyBlock { bytes: bytes.into(), spans }
+    }
+
+    #[test]
+    fn rows_come_back_in_the_order_asked_with_their_status() {
+        let mut builder = FeatureBatchBuilder::new(names(&["a", "b", "c", "a"]), names(&["x", "y"]));
+        let late = builder.add_block(block(&[None, None]));
+        let early = builder.add_block(block(&[Some("1"), Some(""), None, Some("2")]));
+        builder.place(0, early, 0);
+        builder.place(3, early, 0);
+        builder.place(1, early, 1);
+        builder.place(2, late, 0);
+        let batch = builder.finish(2, &UnavailableReason::SlotUncovered);
+
+        let seen: Vec<_> = batch.rows().map(|row| (row.id.to_string(), row.status)).collect();
+        assert_eq!(
+            seen,
+            [
+                ("a".into(), RowStatus::Found),
+                ("b".into(), RowStatus::Partial),
+                ("c".into(), RowStatus::Missing),
+                ("a".into(), RowStatus::Found)
+            ]
+        );
+        assert_eq!(batch.value(0, 1), Some(&b""[..]), "an empty value is not an absent one");
+        assert_eq!(batch.value(1, 0), None);
+        assert_eq!(batch.value(3, 0), Some(&b"1"[..]));
+        assert_eq!(batch.column(1).collect::<Vec<_>>(), [Some(&b""[..]), Some(b"2"), None, Some(b"")]);
+    }
+
+    #[test]
+    fn a_row_without_an_answer_is_unavailable_and_never_missing() {
+        let mut builder = FeatureBatchBuilder::new(names(&["a", "b"]), names(&["x"]));
+        builder.fail([0], &UnavailableReason::SlotUncovered);
+        let late = UnavailableReason::DeadlineExceeded(None);
+        let batch = builder.finish(1, &late);
+        assert_eq!(batch.summary().unavailable, 2);
+        assert_eq!(batch.row(0).unwrap().reason, Some(&UnavailableReason::SlotUncovered));
+        assert_eq!(batch.row(1).unwrap().reason, Some(&late));
+        assert_eq!(batch.row(1).unwrap().values().collect::<Vec<_>>(), [None]);
+    }
+
+    #[test]
+    fn a_span_never_passes_for_an_absent_one() {
+        assert_eq!(Span::new(u32::MAX as usize, 1), None);
+        assert_eq!(Span::new(0, u32::MAX as usize), None);
+        assert_eq!(Span::new(usize::MAX, 1), None);
+        assert!(Span::new(7, 0).is_some_and(|span| span != Span::ABSENT));
+    }
+}

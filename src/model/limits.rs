@@ -1,0 +1,68 @@
+//! Every bound that has no reason to differ between deployments, and the defaults of those that do.
+
+use std::time::Duration;
+
+/// Longest entity id, in bytes.
+pub const ENTITY_ID_BYTES_MAX: usize = 1024;
+/// Longest feature name, in bytes.
+pub const FEATURE_NAME_BYTES_MAX: usize = 1024;
+/// Largest feature value that is written, in bytes.
+pub const FEATURE_VALUE_BYTES_MAX: usize = 1 << 20;
+/// Most features in one write of one entity.
+pub const FEATURES_PER_WRITE_MAX: usize = 1024;
+
+/// Default: most ids in one batch read.
+pub const BATCH_IDS_MAX: usize = 100_000;
+/// Default: most features in one read.
+pub const BATCH_FEATURES_MAX: usize = 1024;
+/// Default: most cells (ids × features) in one batch read; bounds the memory of one answer.
+pub const BATCH_CELLS_MAX: usize = 10_000_000;
+
+/// Default: commands in one pipeline.
+pub const PIPELINE_COMMANDS_MAX: usize = 512;
+/// Default: pipelines in flight to one shard.
+pub const SHARD_PIPELINES_IN_FLIGHT_MAX: usize = 4;
+/// Times one key is sent again within a request before its row is given up.
+pub const KEY_ATTEMPTS_MAX: u32 = 64;
+/// First wait before a key is sent again to a shard that was not ready; doubles each time.
+pub const RETRY_BACKOFF_MIN: Duration = Duration::from_millis(2);
+/// Longest wait before a key is sent again.
+pub const RETRY_BACKOFF_MAX: Duration = Duration::from_millis(50);
+/// Connections kept to nodes that a redirect named.
+pub const REDIRECT_CONNECTIONS_MAX: usize = 64;
+/// Shortest time between two topology refreshes that redirects ask for.
+pub const TOPOLOGY_REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(20);
+
+/// Default: deadline of a request that names none.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// Default: longest deadline that a request may ask for.
+pub const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(30);
+/// Default: time to open a connection to a node.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// Default: time for a node to answer what it was sent.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// Default: time to connect to the cluster and learn what it can do.
+pub const STARTUP_TIMEOUT: Duration = Duration::from_secs(4);
+/// Deadline of one administrative step: a page of a scan, an inspection, one entity moved.
+pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Deadline of one batch of written rows.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Default key TTL of batch features: one day.
+pub const BATCH_TTL_SECONDS: u64 = 86_400;
+/// Default field TTL of streaming features: five minutes.
+pub const STREAMING_TTL_SECONDS: u64 = 300;
+/// Longest TTL: Redis keeps field expiry as milliseconds in 46 bits (`EB_EXPIRE_TIME_MAX` in its `ebuckets.h`),
+/// counted from 1970; this leaves room for the present date.
+pub const TTL_SECONDS_MAX: u64 = 60_000_000_000;
+
+/// Rows of a bulk load that are planned and sent together.
+pub const LOAD_ROWS_PER_BATCH: usize = 2_000;
+/// Longest line of an input file, in bytes.
+pub const INPUT_LINE_BYTES_MAX: usize = 4 << 20;
+/// Keys asked for in one page of a scan.
+pub const SCAN_PAGE_KEYS: usize = 1_000;
+/// Times `cohort move` copies one entity again because a writer changed it meanwhile.
+pub const COHORT_MOVE_ATTEMPTS_MAX: u32 = 8;
+/// Most members of one cohort.
+pub const COHORT_MEMBERS_MAX: usize = 1_000_000;

@@ -1,0 +1,1 @@
+//! How one shard is talked to. The only importer of `redis`.
