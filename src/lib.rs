@@ -1,5 +1,9 @@
 //! slotwise: a cluster-aware, high-throughput serving engine for machine-learning features in Redis Cluster.
 
+pub mod metrics;
 pub mod model;
 pub mod shard;
 pub mod slot;
+pub mod store;
+
+pub use store::FeatureStore;

@@ -182,82 +182,75 @@ impl<'a> Iterator for Cells<'a> {
 
 impl ExactSizeIterator for Cells<'_> {}
 
-/// Puts a batch together from blocks that arrive in any order.
+/// Puts a batch together from blocks that arrive in any order, key by key.
 #[derive(Debug)]
 pub struct FeatureBatchBuilder {
     features: Arc<[FeatureName]>,
-    ids: Arc<[EntityId]>,
     blocks: Vec<ReplyBlock>,
-    rows: Vec<Option<RowPlace>>,
+    keys: Vec<Option<RowPlace>>,
     reasons: Vec<UnavailableReason>,
 }
 
 impl FeatureBatchBuilder {
-    /// A batch in which no row has an answer yet.
-    pub fn new(ids: Arc<[EntityId]>, features: Arc<[FeatureName]>) -> Self {
-        let rows = vec![None; ids.len()];
-        Self { features, ids, blocks: Vec::new(), rows, reasons: Vec::new() }
+    /// A batch of `keys` distinct keys, none of which has an answer yet.
+    pub fn new(keys: usize, features: Arc<[FeatureName]>) -> Self {
+        Self { features, blocks: Vec::new(), keys: vec![None; keys], reasons: Vec::new() }
     }
 
-    /// Takes over a block; rows are then placed in it by the returned number.
+    /// Takes over a block; keys are then placed in it by the returned number.
     pub fn add_block(&mut self, block: ReplyBlock) -> u32 {
         self.blocks.push(block);
         // One block per pipeline, and pipelines are bounded by the ids of a batch.
         u32::try_from(self.blocks.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// Says that the id at `index` was read: row `row` of `block`.
-    pub fn place(&mut self, index: usize, block: u32, row: u32) {
+    /// Says that the key of number `key` was read: row `row` of `block`.
+    pub fn place(&mut self, key: u32, block: u32, row: u32) {
         let width = self.features.len();
         let start = row as usize * width;
         let spans = self.blocks.get(block as usize).and_then(|block| block.spans.get(start..start + width));
         debug_assert!(spans.is_some(), "row {row} is outside block {block}");
         let present = spans.unwrap_or_default().iter().filter(|span| **span != Span::ABSENT).count();
         let status = RowStatus::of_counts(present, width);
-        if let Some(slot) = self.rows.get_mut(index) {
+        if let Some(slot) = self.keys.get_mut(key as usize) {
             *slot = Some(RowPlace::Read { block, row, status });
         }
     }
 
-    /// Says that the ids at `indices` could not be read.
-    pub fn fail(&mut self, indices: impl IntoIterator<Item = usize>, reason: &UnavailableReason) {
-        let number = self.reason_number(reason);
-        for index in indices {
-            if let Some(slot) = self.rows.get_mut(index) {
-                *slot = Some(RowPlace::Unavailable { reason: number });
+    /// Says that these keys could not be read.
+    pub fn fail(&mut self, keys: impl IntoIterator<Item = u32>, reason: &UnavailableReason) {
+        let reason = self.reason_number(reason);
+        for key in keys {
+            if let Some(slot) = self.keys.get_mut(key as usize) {
+                *slot = Some(RowPlace::Unavailable { reason });
             }
         }
     }
 
-    /// True where the id at `index` has no answer yet.
-    pub fn is_open(&self, index: usize) -> bool {
-        matches!(self.rows.get(index), Some(None))
-    }
-
-    /// The batch; rows that have no answer become unavailable for `open_reason`.
-    pub fn finish(mut self, shards: usize, open_reason: &UnavailableReason) -> FeatureBatch {
-        let open = if self.rows.iter().any(Option::is_none) { self.reason_number(open_reason) } else { 0 };
+    /// The batch: one row per id. `key_of_id` says which key each id has, where several ids share one; keys that
+    /// have no answer are unavailable for `open_reason`.
+    pub fn finish(
+        mut self,
+        ids: Arc<[EntityId]>,
+        key_of_id: Option<&[u32]>,
+        shards: usize,
+        open_reason: &UnavailableReason,
+    ) -> FeatureBatch {
+        let open = if self.keys.iter().any(Option::is_none) { self.reason_number(open_reason) } else { 0 };
+        let open = RowPlace::Unavailable { reason: open };
+        let place_of_key = |key: usize| self.keys.get(key).copied().flatten().unwrap_or(open);
+        let rows: Vec<RowPlace> = match key_of_id {
+            None => (0..ids.len()).map(place_of_key).collect(),
+            Some(keys) => keys.iter().map(|key| place_of_key(*key as usize)).collect(),
+        };
         let mut summary = BatchSummary { shards, ..BatchSummary::default() };
-        let rows: Vec<RowPlace> = self
-            .rows
-            .into_iter()
-            .map(|row| {
-                let place = row.unwrap_or(RowPlace::Unavailable { reason: open });
-                summary.count(match place {
-                    RowPlace::Read { status, .. } => status,
-                    RowPlace::Unavailable { .. } => RowStatus::Unavailable,
-                });
-                place
-            })
-            .collect();
-        FeatureBatch {
-            features: self.features,
-            ids: self.ids,
-            blocks: self.blocks,
-            rows,
-            reasons: self.reasons,
-            summary,
+        for row in &rows {
+            summary.count(match row {
+                RowPlace::Read { status, .. } => *status,
+                RowPlace::Unavailable { .. } => RowStatus::Unavailable,
+            });
         }
+        FeatureBatch { features: self.features, ids, blocks: self.blocks, rows, reasons: self.reasons, summary }
     }
 
     fn reason_number(&mut self, reason: &UnavailableReason) -> u32 {
@@ -295,14 +288,14 @@ mod tests {
 
     #[test]
     fn rows_come_back_in_the_order_asked_with_their_status() {
-        let mut builder = FeatureBatchBuilder::new(names(&["a", "b", "c", "a"]), names(&["x", "y"]));
+        let mut builder = FeatureBatchBuilder::new(3, names(&["x", "y"]));
         let late = builder.add_block(block(&[None, None]));
         let early = builder.add_block(block(&[Some("1"), Some(""), None, Some("2")]));
         builder.place(0, early, 0);
-        builder.place(3, early, 0);
         builder.place(1, early, 1);
         builder.place(2, late, 0);
-        let batch = builder.finish(2, &UnavailableReason::SlotUncovered);
+        let ids = names(&["a", "b", "c", "a"]);
+        let batch = builder.finish(ids, Some(&[0, 1, 2, 0]), 2, &UnavailableReason::SlotUncovered);
 
         let seen: Vec<_> = batch.rows().map(|row| (row.id.to_string(), row.status)).collect();
         assert_eq!(
@@ -322,10 +315,10 @@ mod tests {
 
     #[test]
     fn a_row_without_an_answer_is_unavailable_and_never_missing() {
-        let mut builder = FeatureBatchBuilder::new(names(&["a", "b"]), names(&["x"]));
+        let mut builder = FeatureBatchBuilder::new(2, names(&["x"]));
         builder.fail([0], &UnavailableReason::SlotUncovered);
         let late = UnavailableReason::DeadlineExceeded(None);
-        let batch = builder.finish(1, &late);
+        let batch = builder.finish(names(&["a", "b"]), None, 1, &late);
         assert_eq!(batch.summary().unavailable, 2);
         assert_eq!(batch.row(0).unwrap().reason, Some(&UnavailableReason::SlotUncovered));
         assert_eq!(batch.row(1).unwrap().reason, Some(&late));

@@ -22,8 +22,12 @@ pub const BATCH_CELLS_MAX: usize = 10_000_000;
 pub const PIPELINE_COMMANDS_MAX: usize = 512;
 /// Default: pipelines in flight to one shard.
 pub const SHARD_PIPELINES_IN_FLIGHT_MAX: usize = 4;
-/// Times one key is sent again within a request before its row is given up.
-pub const KEY_ATTEMPTS_MAX: u32 = 64;
+/// Times one key is sent within a request before its row is given up.
+pub const KEY_ATTEMPTS_MAX: u32 = 1_000;
+/// Redirects that one key follows at once; from then on it waits before it is planned again.
+pub const KEY_REDIRECTS_AT_ONCE_MAX: u32 = 4;
+/// Times a key is planned again where no shard owns its slot, with a topology refresh between.
+pub const SLOT_UNCOVERED_ATTEMPTS_MAX: u32 = 6;
 /// First wait before a key is sent again to a shard that was not ready; doubles each time.
 pub const RETRY_BACKOFF_MIN: Duration = Duration::from_millis(2);
 /// Longest wait before a key is sent again.

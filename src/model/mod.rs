@@ -4,9 +4,11 @@ mod batch;
 mod entity;
 mod feature;
 pub mod limits;
+mod row;
 mod status;
 
 pub use batch::{Cells, FeatureBatch, FeatureBatchBuilder, ReplyBlock, RowView, Span};
 pub use entity::{EntityId, EntityIdError};
 pub use feature::{FeatureName, FeatureNameError, FeatureValue};
+pub use row::FeatureRow;
 pub use status::{BatchSummary, RowStatus, UnavailableReason};

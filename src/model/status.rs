@@ -63,7 +63,12 @@ pub enum UnavailableReason {
     AttemptsExhausted(Arc<str>),
     /// The server answered this key with an error that sending again does not mend, such as `WRONGTYPE`.
     Refused(Arc<str>),
+    /// The connection failed while a write was on its way: it may or may not have been applied, and sending it
+    /// again could put an older value over a newer one.
+    OutcomeUnknown(Arc<str>),
 }
+
+impl std::error::Error for UnavailableReason {}
 
 impl UnavailableReason {
     /// A short name from a closed set, for metrics.
@@ -73,6 +78,7 @@ impl UnavailableReason {
             Self::SlotUncovered => "slot_uncovered",
             Self::AttemptsExhausted(_) => "attempts_exhausted",
             Self::Refused(_) => "refused",
+            Self::OutcomeUnknown(_) => "outcome_unknown",
         }
     }
 }
@@ -85,6 +91,7 @@ impl fmt::Display for UnavailableReason {
             Self::SlotUncovered => f.write_str("no shard owns the slot"),
             Self::AttemptsExhausted(last) => write!(f, "gave up after many attempts; last: {last}"),
             Self::Refused(answer) => write!(f, "refused by the server: {answer}"),
+            Self::OutcomeUnknown(fault) => write!(f, "may or may not have been written: {fault}"),
         }
     }
 }

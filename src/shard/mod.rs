@@ -1,1 +1,22 @@
-//! How one shard is talked to. The only importer of `redis`.
+//! How one shard is talked to: connections, pipelines, redirects as facts, capabilities. The only importer of
+//! `redis`. What a fault means for a request is decided in `store/`.
+
+mod capability;
+mod cluster;
+mod command;
+mod connection;
+mod fault;
+pub mod node;
+mod read;
+mod redirects;
+pub mod reply;
+mod settings;
+mod topology_feed;
+
+pub use capability::{Capabilities, StreamingWrite};
+pub use cluster::{Answer, Cluster, ConnectError, Target};
+pub use command::Command;
+pub use fault::{KeyFault, PipelineFault};
+pub use read::{ClusterTransport, ShardRead, ShardRows, ShardTransport};
+pub use reply::Reply;
+pub use settings::{RedisSettings, SettingsError};

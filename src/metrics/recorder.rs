@@ -1,0 +1,46 @@
+//! The Prometheus recorder: installed once per process, rendered for `GET /metrics`.
+
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use super::{ALL, Kind};
+
+/// Quantiles of every summary.
+const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
+/// How often samples are folded in, so that memory stays bounded where nobody scrapes.
+pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why metrics can't be recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics can't be recorded: {0}")]
+pub struct MetricsError(#[from] metrics_exporter_prometheus::BuildError);
+
+/// What `GET /metrics` shows.
+#[derive(Clone)]
+pub struct MetricsPage(PrometheusHandle);
+
+impl MetricsPage {
+    /// The page in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds recorded samples in. Call it every [`UPKEEP_INTERVAL`].
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+/// Installs the process's recorder and describes every metric. Errors where there is one already.
+pub fn install() -> Result<MetricsPage, MetricsError> {
+    let handle = PrometheusBuilder::new().set_quantiles(&QUANTILES)?.install_recorder()?;
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
+            Kind::Summary => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+    }
+    Ok(MetricsPage(handle))
+}

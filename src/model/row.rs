@@ -1,0 +1,18 @@
+//! A row to be written: an entity and the features it gets.
+
+use super::{EntityId, FeatureName, FeatureValue};
+
+/// One entity with its features, as it comes from a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureRow {
+    /// The entity.
+    pub id: EntityId,
+    /// Its features; at least one, each name once.
+    pub features: Vec<(FeatureName, FeatureValue)>,
+}
+
+impl AsRef<Self> for FeatureRow {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}

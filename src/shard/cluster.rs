@@ -1,0 +1,224 @@
+//! The cluster through `ClusterConnection`: topology, pipelines to one shard, pipelines to the node that a redirect
+//! named. It neither retries nor re-plans; that is decided per key by the caller.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::{Pipeline, Value};
+use tokio::time::timeout;
+
+use crate::model::limits::TOPOLOGY_REFRESH_INTERVAL_MIN;
+use crate::slot::{NodeAddr, Shard, Topology};
+
+use super::command::Command;
+use super::connection::{self, NodeConnection};
+use super::fault::{KeyFault, PipelineFault};
+use super::redirects::RedirectConnections;
+use super::reply::Reply;
+use super::settings::RedisSettings;
+use super::topology_feed::{TopologyCell, TopologyFeed};
+
+/// Who is to run a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The primary of a shard, as the topology has it.
+    Shard(Arc<Shard>),
+    /// The node that a redirect named.
+    Redirect {
+        /// Its address.
+        node: NodeAddr,
+        /// True after `ASK`: every command is announced with `ASKING`.
+        asking: bool,
+    },
+}
+
+impl Target {
+    /// The node that should answer.
+    pub fn node(&self) -> &NodeAddr {
+        match self {
+            Self::Shard(shard) => &shard.primary,
+            Self::Redirect { node, .. } => node,
+        }
+    }
+}
+
+/// What a pipeline brought: who answered, and a value or a fault per command.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// The node that answered; a replica or another node where the wanted one was not connected.
+    pub node: NodeAddr,
+    /// One per command.
+    pub replies: Vec<Result<T, KeyFault>>,
+}
+
+/// Why there is no connection to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// None of the addresses leads to a cluster.
+    #[error("can't connect to a Redis Cluster at {seeds}: {why}")]
+    Unreachable {
+        /// The addresses tried.
+        seeds: String,
+        /// What the last one said.
+        why: String,
+    },
+    /// The servers can't do what slotwise needs.
+    #[error("the server at {node} is {found}; slotwise needs {needed}")]
+    TooOld {
+        /// The first node that is too old.
+        node: NodeAddr,
+        /// Its flavour and version.
+        found: String,
+        /// What would do.
+        needed: &'static str,
+    },
+}
+
+/// A connection to a whole cluster. Share it in an `Arc`.
+pub struct Cluster {
+    settings: RedisSettings,
+    connection: ClusterConnection<NodeConnection>,
+    topology: Arc<TopologyCell>,
+    redirects: RedirectConnections,
+    last_refresh: tokio::sync::Mutex<Option<Instant>>,
+    refresh_wanted: AtomicBool,
+}
+
+impl Cluster {
+    /// Connects to the cluster that the settings' seeds belong to, within their `startup_timeout`.
+    pub async fn connect(settings: RedisSettings) -> Result<Arc<Self>, ConnectError> {
+        let unreachable =
+            |why: String| ConnectError::Unreachable { seeds: settings.seeds_text(), why: why.replace('\n', " ") };
+        let topology = TopologyCell::new();
+        let feed = TopologyFeed(Arc::clone(&topology));
+        let client = settings.cluster_client(|builder| builder.read_routing_strategy(feed));
+        let client = client.map_err(|error| unreachable(error.to_string()))?;
+        // Connecting can hang in the driver for ever, hence the limit of our own.
+        let connecting = client.get_async_generic_connection::<NodeConnection>();
+        let connection = timeout(settings.startup_timeout, connecting)
+            .await
+            .map_err(|_| unreachable(format!("no answer within {:?}", settings.startup_timeout)))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        Ok(Arc::new(Self {
+            settings,
+            connection,
+            topology,
+            redirects: RedirectConnections::default(),
+            last_refresh: tokio::sync::Mutex::new(None),
+            refresh_wanted: AtomicBool::new(false),
+        }))
+    }
+
+    /// The settings it was connected with.
+    pub fn settings(&self) -> &RedisSettings {
+        &self.settings
+    }
+
+    /// The newest snapshot.
+    pub fn topology(&self) -> Arc<Topology> {
+        self.topology.load()
+    }
+
+    /// Asks for a newer topology in the background; at most one such request is under way.
+    pub fn request_refresh(self: &Arc<Self>) {
+        if self.refresh_wanted.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let cluster = Arc::clone(self);
+        let than = self.topology().version();
+        tokio::spawn(async move {
+            cluster.refresh(than).await;
+            cluster.refresh_wanted.store(false, Ordering::Release);
+        });
+    }
+
+    /// Waits for a topology newer than version `than`, asking for it where needed; returns after the settings'
+    /// response timeout at the latest, with or without one. Refreshes are at least
+    /// [`TOPOLOGY_REFRESH_INTERVAL_MIN`] apart.
+    pub async fn refresh(&self, than: u64) {
+        let mut last = self.last_refresh.lock().await;
+        if self.topology().version() > than {
+            return;
+        }
+        if let Some(last) = *last {
+            tokio::time::sleep_until((last + TOPOLOGY_REFRESH_INTERVAL_MIN).into()).await;
+        }
+        let random = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
+        let nudge = async {
+            // The answer is an error by design; what counts is the topology that follows.
+            let _ = self.connection.clone().route_command(connection::refresh_command(), random).await;
+            self.topology.newer_than(than).await;
+        };
+        if timeout(self.settings.response_timeout, nudge).await.is_err() {
+            tracing::warn!(version = than, "no newer topology within the response timeout");
+        }
+        *last = Some(Instant::now());
+    }
+
+    /// Sends commands as one pipeline and brings a reply or a fault for each. Cancel-safe for reads.
+    pub async fn send(
+        &self,
+        target: &Target,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> Result<Answer<Reply>, PipelineFault> {
+        let mut pipeline = Pipeline::new();
+        let mut count = 0usize;
+        let asking = matches!(target, Target::Redirect { asking: true, .. });
+        for command in commands {
+            if asking {
+                pipeline.add_command(redis::cmd("ASKING"));
+            }
+            pipeline.add_command(command.into_inner());
+            count += 1;
+        }
+        let (node, values) = self.run(target, pipeline).await?;
+        let values = values.into_iter();
+        let values: Vec<Value> = if asking { values.skip(1).step_by(2).collect() } else { values.collect() };
+        if values.len() != count {
+            return Err(PipelineFault { reason: "wrong number of replies".into(), may_have_run: true });
+        }
+        let sort = |value| match value {
+            Value::ServerError(error) => Err(KeyFault::new(&error, &node)),
+            value => Ok(Reply::from(value)),
+        };
+        let replies = values.into_iter().map(sort).collect();
+        Ok(Answer { node, replies })
+    }
+
+    /// Sends a pipeline as it is; brings a value or an error value per command, and the node that answered.
+    pub(super) async fn run(
+        &self,
+        target: &Target,
+        pipeline: Pipeline,
+    ) -> Result<(NodeAddr, Vec<Value>), PipelineFault> {
+        match target {
+            Target::Redirect { node, .. } => {
+                let answer = self.redirects.send(&self.settings, node, &pipeline).await;
+                Ok((node.clone(), answer.map_err(|error| PipelineFault::new(&error))?))
+            }
+            Target::Shard(shard) => {
+                let slot = shard.any_slot().ok_or_else(|| PipelineFault::not_sent("the shard owns no slot"))?;
+                let route = Route::new(slot.number(), SlotAddr::Master);
+                let count = pipeline.len();
+                let mut driver = self.connection.clone();
+                let values = driver
+                    .route_pipeline(pipeline, 0, count, SingleNodeRoutingInfo::SpecificNode(route))
+                    .await
+                    .map_err(|error| PipelineFault::new(&error))?;
+                connection::open(values).ok_or_else(|| PipelineFault {
+                    reason: "an answer that does not name its node".into(),
+                    may_have_run: true,
+                })
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

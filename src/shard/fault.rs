@@ -1,0 +1,123 @@
+//! What can go wrong between a pipeline and its replies: per key, or for the pipeline as a whole.
+
+use std::sync::Arc;
+
+use redis::{ErrorKind, RedisError, ServerError};
+
+use crate::slot::NodeAddr;
+
+/// Longest error text that is kept, in bytes.
+const ERROR_TEXT_BYTES_MAX: usize = 256;
+
+/// Why one key got no reply, though its pipeline did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyFault {
+    /// `MOVED`: the slot lives on that node now.
+    Moved(NodeAddr),
+    /// `ASK`: the slot is on its way to that node, and this key is there already.
+    Ask(NodeAddr),
+    /// `TRYAGAIN`, `CLUSTERDOWN`, `LOADING` and their like: worth sending again a little later.
+    NotReady(Arc<str>),
+    /// Any other error: sending again would not mend it.
+    Refused(Arc<str>),
+}
+
+impl KeyFault {
+    /// Sorts a server's answer. A redirect without a host means the host of `answered_by`.
+    ///
+    /// Source: the Redis Cluster specification, "Redirection and resharding", and the error table of `redis` 1.8.1.
+    pub(super) fn new(error: &ServerError, answered_by: &NodeAddr) -> Self {
+        let target = |detail: Option<&str>| redirect_target(detail?, answered_by);
+        match error.code() {
+            "MOVED" => target(error.details()).map_or_else(|| Self::Refused(text(error)), Self::Moved),
+            "ASK" => target(error.details()).map_or_else(|| Self::Refused(text(error)), Self::Ask),
+            "TRYAGAIN" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "READONLY" | "BUSY" => {
+                Self::NotReady(text(error))
+            }
+            _ => Self::Refused(text(error)),
+        }
+    }
+}
+
+/// Reads `3999 127.0.0.1:6381`.
+fn redirect_target(detail: &str, answered_by: &NodeAddr) -> Option<NodeAddr> {
+    let (_slot, address) = detail.split_once(' ')?;
+    match address.strip_prefix(':') {
+        Some(port) => Some(NodeAddr::new(Arc::clone(&answered_by.host), port.parse().ok()?)),
+        None => address.parse().ok(),
+    }
+}
+
+/// Why a pipeline brought no replies at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct PipelineFault {
+    /// What the client or the network said.
+    pub reason: Arc<str>,
+    /// True where the commands may have run all the same, so that writes can't be sent again blindly.
+    pub may_have_run: bool,
+}
+
+impl PipelineFault {
+    pub(super) fn new(error: &RedisError) -> Self {
+        let never_sent = error.kind() == ErrorKind::ClusterConnectionNotFound || error.is_connection_refusal();
+        Self { reason: shortened(&error.to_string()), may_have_run: !never_sent }
+    }
+
+    pub(super) fn not_sent(reason: &str) -> Self {
+        Self { reason: shortened(reason), may_have_run: false }
+    }
+}
+
+/// An error answer as text: code and detail.
+pub(super) fn text(error: &ServerError) -> Arc<str> {
+    match error.details() {
+        Some(detail) => shortened(&format!("{} {detail}", error.code())),
+        None => error.code().into(),
+    }
+}
+
+fn shortened(text: &str) -> Arc<str> {
+    text[..text.floor_char_boundary(ERROR_TEXT_BYTES_MAX)].into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(line: &str) -> KeyFault {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        let redis::Value::ServerError(error) = value else { panic!("{value:?} is no error") };
+        KeyFault::new(&error, &NodeAddr::new("10.0.0.9", 7000))
+    }
+
+    #[test]
+    fn redirects_name_their_node() {
+        assert_eq!(fault("MOVED 3999 127.0.0.1:6381"), KeyFault::Moved(NodeAddr::new("127.0.0.1", 6381)));
+        assert_eq!(fault("ASK 3999 redis-3.local:6381"), KeyFault::Ask(NodeAddr::new("redis-3.local", 6381)));
+        assert_eq!(fault("MOVED 3999 ::1:6381"), KeyFault::Moved(NodeAddr::new("::1", 6381)));
+        assert_eq!(
+            fault("MOVED 3999 :6381"),
+            KeyFault::Moved(NodeAddr::new("10.0.0.9", 6381)),
+            "an empty host is the host of the node that answers"
+        );
+        assert!(matches!(fault("MOVED nowhere"), KeyFault::Refused(_)));
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_does_not() {
+        for line in [
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            "CLUSTERDOWN The cluster is down",
+            "LOADING Redis is loading the dataset in memory",
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            "READONLY You can't write against a read only replica.",
+            "BUSY Redis is busy running a script.",
+        ] {
+            assert_eq!(fault(line), KeyFault::NotReady(line.into()));
+        }
+        for line in ["WRONGTYPE Operation against a key holding the wrong kind of value", "NOPERM no", "OOM x"] {
+            assert_eq!(fault(line), KeyFault::Refused(line.into()));
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The way of a batch through the shards: all at once, redirects per key, until every key is settled or the
+//! deadline is there.
+//!
+//! Invariants: a key is in at most one pipeline at a time; every key is settled exactly once, answered or failed; a
+//! fault of one key never sends another key anywhere; dropping the future gives everything up.
+
+use std::sync::Arc;
+
+use ahash::{AHashMap, AHashSet};
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::Instant;
+
+use crate::metrics;
+use crate::model::UnavailableReason;
+use crate::model::limits::{
+    KEY_ATTEMPTS_MAX, KEY_REDIRECTS_AT_ONCE_MAX, RETRY_BACKOFF_MAX, RETRY_BACKOFF_MIN, SLOT_UNCOVERED_ATTEMPTS_MAX,
+};
+use crate::shard::{KeyFault, PipelineFault, ShardTransport, Target};
+use crate::slot::{KeyNumber, KeySet, NodeAddr, Plan};
+
+use super::gates::Gates;
+
+/// What is done with the keys of one pipeline.
+pub(super) trait ShardOperation: Sync {
+    /// What a pipeline brings.
+    type Output: Send;
+
+    /// Runs one pipeline. Neither retries nor re-plans.
+    fn run<'a>(
+        &'a self,
+        target: &'a Target,
+        keys: &'a [KeyNumber],
+    ) -> BoxFuture<'a, Result<Outcome<Self::Output>, PipelineFault>>;
+
+    /// May keys be sent again after a pipeline that may have run without an answer?
+    fn may_repeat(&self) -> bool;
+}
+
+/// What one pipeline brought.
+pub(super) struct Outcome<T> {
+    pub(super) node: NodeAddr,
+    pub(super) output: T,
+    /// Keys without a result: place in the pipeline, and why.
+    pub(super) faults: Vec<(usize, KeyFault)>,
+}
+
+/// What the caller is told, key by key.
+pub(super) enum Settled<'a, T> {
+    /// These keys are answered, but for the places named; those are settled by another call.
+    Answered { keys: &'a [KeyNumber], output: T, except: &'a [usize] },
+    /// These keys are given up.
+    Failed { keys: &'a [KeyNumber], reason: UnavailableReason },
+}
+
+/// One batch on its way.
+pub(super) struct FanOut<'a, O: ShardOperation> {
+    pub(super) operation: &'a O,
+    pub(super) transport: &'a dyn ShardTransport,
+    pub(super) gates: &'a Gates,
+    pub(super) keys: &'a KeySet,
+    pub(super) chunk_keys_max: usize,
+    pub(super) deadline: Instant,
+}
+
+/// What came of one step.
+enum Step<T> {
+    Pipeline(Target, Result<Outcome<T>, PipelineFault>),
+    Waited,
+}
+
+/// A step that has not ended: whose answer is awaited, if anybody's, and for which keys.
+struct UnderWay {
+    node: Option<NodeAddr>,
+    keys: Arc<[KeyNumber]>,
+}
+
+/// A key that met a fault: how often it was sent, and what was said last.
+struct Trouble {
+    attempts: u32,
+    last: Arc<str>,
+}
+
+/// Keys that a step leaves unsettled, by what is to become of them.
+#[derive(Default)]
+struct Unsettled {
+    redirected: AHashMap<Target, Vec<KeyNumber>>,
+    put_off: Vec<KeyNumber>,
+}
+
+struct Run<'a, O: ShardOperation, S> {
+    fan_out: &'a FanOut<'a, O>,
+    settle: S,
+    steps: FuturesUnordered<BoxFuture<'a, (usize, Step<O::Output>)>>,
+    steps_started: usize,
+    under_way: AHashMap<usize, UnderWay>,
+    troubles: AHashMap<KeyNumber, Trouble>,
+    nodes_asked: AHashSet<NodeAddr>,
+}
+
+impl<O: ShardOperation> FanOut<'_, O> {
+    /// Sends every key to its shard and tells `settle` what became of it. Returns how many nodes were asked.
+    pub(super) async fn run<S>(&self, settle: S) -> usize
+    where
+        S: FnMut(Settled<'_, O::Output>) + Send,
+    {
+        let mut run = Run {
+            fan_out: self,
+            settle,
+            steps: FuturesUnordered::new(),
+            steps_started: 0,
+            under_way: AHashMap::new(),
+            troubles: AHashMap::new(),
+            nodes_asked: AHashSet::new(),
+        };
+        run.plan_and_send(self.keys.numbers());
+        let deadline = tokio::time::sleep_until(self.deadline);
+        tokio::pin!(deadline);
+        loop {
+            tokio::select! {
+                biased;
+                step = run.steps.next() => match step {
+                    Some((number, step)) => run.end_of_step(number, step),
+                    None => break,
+                },
+                () = &mut deadline => {
+                    run.give_up();
+                    break;
+                }
+            }
+        }
+        run.nodes_asked.len()
+    }
+}
+
+impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
+    /// Plans keys with the newest topology and sends them.
+    fn plan_and_send(&mut self, keys: impl IntoIterator<Item = KeyNumber>) {
+        let topology = self.fan_out.transport.topology();
+        let plan = Plan::new(self.fan_out.keys, keys, &topology, self.fan_out.chunk_keys_max);
+        for chunk in plan.chunks {
+            if let Some(shard) = topology.shard(chunk.shard) {
+                self.send(Target::Shard(Arc::new(shard.clone())), chunk.keys.into());
+            }
+        }
+        if !plan.uncovered.is_empty() {
+            self.fan_out.transport.request_refresh();
+            let text: Arc<str> = "no shard owns the slot".into();
+            let hopeful = |key: &KeyNumber| self.trouble(*key, &text) < SLOT_UNCOVERED_ATTEMPTS_MAX;
+            let (waiting, lost): (Vec<_>, Vec<_>) = plan.uncovered.into_iter().partition(hopeful);
+            self.fail(&lost, UnavailableReason::SlotUncovered);
+            self.wait_and_plan(waiting);
+        }
+    }
+
+    /// Sends one pipeline, once its shard's gate lets it through.
+    fn send(&mut self, target: Target, keys: Arc<[KeyNumber]>) {
+        if !self.nodes_asked.contains(target.node()) {
+            self.nodes_asked.insert(target.node().clone());
+        }
+        let gate = self.fan_out.gates.gate(target.node());
+        let operation = self.fan_out.operation;
+        let under_way = UnderWay { node: Some(target.node().clone()), keys: Arc::clone(&keys) };
+        self.step(under_way, async move {
+            let Some(passage) = gate.pass(keys.len()).await else { return Step::Waited };
+            let outcome = operation.run(&target, &keys).await;
+            if outcome.is_err() {
+                passage.fault();
+            }
+            Step::Pipeline(target, outcome)
+        });
+    }
+
+    /// Plans keys again after a pause that grows with their attempts.
+    fn wait_and_plan(&mut self, keys: Vec<KeyNumber>) {
+        if keys.is_empty() {
+            return;
+        }
+        let attempts = keys.iter().filter_map(|key| self.troubles.get(key)).map(|trouble| trouble.attempts).max();
+        let doublings = attempts.unwrap_or(1).saturating_sub(1).min(16);
+        let pause = RETRY_BACKOFF_MIN.saturating_mul(1 << doublings).min(RETRY_BACKOFF_MAX);
+        self.step(UnderWay { node: None, keys: keys.into() }, async move {
+            tokio::time::sleep(pause).await;
+            Step::Waited
+        });
+    }
+
+    fn step(&mut self, under_way: UnderWay, step: impl Future<Output = Step<O::Output>> + Send + 'a) {
+        let number = self.steps_started;
+        self.steps_started += 1;
+        self.under_way.insert(number, under_way);
+        self.steps.push(Box::pin(async move { (number, step.await) }));
+    }
+
+    fn end_of_step(&mut self, number: usize, step: Step<O::Output>) {
+        let Some(UnderWay { keys, .. }) = self.under_way.remove(&number) else { return };
+        match step {
+            Step::Waited => self.plan_and_send(keys.iter().copied()),
+            Step::Pipeline(target, Ok(outcome)) => self.end_of_pipeline(&target, &keys, outcome),
+            Step::Pipeline(_, Err(fault)) if fault.may_have_run && !self.fan_out.operation.may_repeat() => {
+                self.fail(&keys, UnavailableReason::OutcomeUnknown(fault.reason));
+            }
+            Step::Pipeline(target, Err(fault)) => {
+                self.fan_out.transport.request_refresh();
+                let text: Arc<str> = format!("{}: {}", target.node(), fault.reason).into();
+                let mut put_off = Vec::with_capacity(keys.len());
+                for key in keys.iter().copied() {
+                    self.try_again(key, &text, &mut put_off);
+                }
+                self.wait_and_plan(put_off);
+            }
+        }
+    }
+
+    fn end_of_pipeline(&mut self, target: &Target, keys: &[KeyNumber], outcome: Outcome<O::Output>) {
+        let Outcome { node, output, faults } = outcome;
+        if node != *target.node() {
+            // The wanted node is not connected, or no longer the primary.
+            self.fan_out.transport.request_refresh();
+        }
+        let except: Vec<usize> = faults.iter().map(|(place, _)| *place).collect();
+        (self.settle)(Settled::Answered { keys, output, except: &except });
+        let mut unsettled = Unsettled::default();
+        for (place, fault) in faults {
+            if let Some(key) = keys.get(place) {
+                self.sort_fault(*key, fault, target, &node, &mut unsettled);
+            }
+        }
+        for (target, keys) in unsettled.redirected {
+            for keys in keys.chunks(self.fan_out.chunk_keys_max) {
+                self.send(target.clone(), keys.into());
+            }
+        }
+        self.wait_and_plan(unsettled.put_off);
+    }
+
+    fn sort_fault(
+        &mut self,
+        key: KeyNumber,
+        fault: KeyFault,
+        target: &Target,
+        answered_by: &NodeAddr,
+        unsettled: &mut Unsettled,
+    ) {
+        let (node, asking, kind) = match fault {
+            KeyFault::Refused(answer) => return self.fail(&[key], UnavailableReason::Refused(answer)),
+            KeyFault::NotReady(answer) => {
+                metrics::counter_by(&metrics::REDIRECTS, "kind", "not_ready").increment(1);
+                self.fan_out.transport.request_refresh();
+                let text: Arc<str> = format!("{answered_by}: {answer}").into();
+                return self.try_again(key, &text, &mut unsettled.put_off);
+            }
+            KeyFault::Moved(node) => (node, false, "moved"),
+            KeyFault::Ask(node) => (node, true, "ask"),
+        };
+        metrics::counter_by(&metrics::REDIRECTS, "kind", kind).increment(1);
+        if !asking {
+            self.fan_out.transport.request_refresh();
+        }
+        // A node that stands in for the wanted one can only send us back to where nobody answers.
+        let back_to_start = node == *target.node() && node != *answered_by;
+        let text: Arc<str> =
+            if back_to_start { format!("{node} is not connected") } else { format!("{kind} to {node}") }.into();
+        let at_once = !back_to_start && self.attempts(key) < KEY_REDIRECTS_AT_ONCE_MAX;
+        if at_once {
+            self.trouble(key, &text);
+            unsettled.redirected.entry(Target::Redirect { node, asking }).or_default().push(key);
+        } else {
+            self.try_again(key, &text, &mut unsettled.put_off);
+        }
+    }
+
+    /// Puts a key among those to be planned again, or gives it up where it was sent too often.
+    fn try_again(&mut self, key: KeyNumber, text: &Arc<str>, put_off: &mut Vec<KeyNumber>) {
+        if self.trouble(key, text) < KEY_ATTEMPTS_MAX {
+            put_off.push(key);
+        } else {
+            self.fail(&[key], UnavailableReason::AttemptsExhausted(Arc::clone(text)));
+        }
+    }
+
+    /// Notes a key's trouble; returns how often it was sent.
+    fn trouble(&mut self, key: KeyNumber, text: &Arc<str>) -> u32 {
+        let trouble = self.troubles.entry(key).or_insert_with(|| Trouble { attempts: 0, last: Arc::clone(text) });
+        trouble.attempts += 1;
+        trouble.last = Arc::clone(text);
+        trouble.attempts
+    }
+
+    fn attempts(&self, key: KeyNumber) -> u32 {
+        self.troubles.get(&key).map_or(0, |trouble| trouble.attempts)
+    }
+
+    fn fail(&mut self, keys: &[KeyNumber], reason: UnavailableReason) {
+        if !keys.is_empty() {
+            (self.settle)(Settled::Failed { keys, reason });
+        }
+    }
+
+    /// The deadline is there: whatever is under way is given up, with what is known about it.
+    fn give_up(&mut self) {
+        for (_, UnderWay { node, keys }) in std::mem::take(&mut self.under_way) {
+            let silent: Option<Arc<str>> = node.map(|node| format!("no answer from {node}").into());
+            for key in keys.iter().copied() {
+                let last = silent.clone().or_else(|| self.troubles.get(&key).map(|trouble| Arc::clone(&trouble.last)));
+                let reason = if self.fan_out.operation.may_repeat() {
+                    UnavailableReason::DeadlineExceeded(last)
+                } else {
+                    UnavailableReason::OutcomeUnknown(last.unwrap_or_else(|| "deadline exceeded".into()))
+                };
+                self.fail(&[key], reason);
+            }
+        }
+    }
+}

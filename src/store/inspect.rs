@@ -1,0 +1,132 @@
+//! One entity in full: every field with its value and TTL, in one atomic step. Not for the request path.
+
+use crate::model::limits::ADMIN_TIMEOUT;
+use crate::model::{EntityId, FeatureName};
+use crate::shard::{Command, Reply};
+use crate::slot::{NodeAddr, Slot};
+
+use super::FeatureStore;
+use super::error::{RequestError, StoreError};
+use super::keyed::Repeat;
+
+/// Everything that Redis holds of one entity. TTLs are seconds, −1 for none, −2 for absent, as Redis says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The entity.
+    pub id: EntityId,
+    /// Its key, as this store's layout has it.
+    pub key: Vec<u8>,
+    /// The key's slot.
+    pub slot: Slot,
+    /// The primary that owns the slot, as last seen.
+    pub shard: Option<NodeAddr>,
+    /// False where there is no such key.
+    pub exists: bool,
+    /// The key's TTL.
+    pub key_ttl_seconds: i64,
+    /// Every field, by name.
+    pub fields: Vec<FieldView>,
+}
+
+/// One field of an entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldView {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// Its own TTL in seconds; −1 where it lives as long as the key.
+    pub ttl_seconds: i64,
+}
+
+/// Reads key TTL, field names, values and field TTLs at one moment. Fields in groups: Lua's `unpack` has a limit.
+pub(super) const INSPECT_SCRIPT: &str = r"
+local out = {redis.call(ARGV[1], KEYS[1])}
+local names = redis.call('HKEYS', KEYS[1])
+for first = 1, #names, 500 do
+  local part = {}
+  for i = first, math.min(first + 499, #names) do part[#part + 1] = names[i] end
+  local values = redis.call('HMGET', KEYS[1], unpack(part))
+  local ttls = redis.call(ARGV[2], KEYS[1], 'FIELDS', #part, unpack(part))
+  for i, name in ipairs(part) do
+    out[#out + 1] = name
+    out[#out + 1] = values[i]
+    out[#out + 1] = ttls[i]
+  end
+end
+return out
+";
+
+impl FeatureStore {
+    /// Everything that Redis holds of an entity, seen at one moment.
+    pub async fn inspect(&self, id: &EntityId) -> Result<Inspection, StoreError> {
+        let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
+        let (key_ttl_seconds, mut fields) = self.engine.read_whole(&key, "TTL", "HTTL").await?;
+        fields.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let slot = Slot::for_key(&key);
+        Ok(Inspection {
+            id: id.clone(),
+            slot,
+            shard: self.topology().shard_of(slot).map(|shard| shard.primary.clone()),
+            exists: key_ttl_seconds != -2,
+            key_ttl_seconds,
+            fields,
+            key,
+        })
+    }
+
+    /// The key's TTL in seconds: −1 for none, −2 where there is no such key.
+    pub async fn key_ttl(&self, id: &EntityId) -> Result<i64, StoreError> {
+        let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
+        let replies =
+            self.engine.run_key(&key, vec![Command::new("TTL").arg(&key)], Repeat::Yes, ADMIN_TIMEOUT).await?;
+        replies.first().and_then(Reply::as_i64).ok_or_else(|| unexpected("TTL"))
+    }
+
+    /// The TTL of each field in seconds, in the order of `features`: −1 for none, −2 where there is no such field.
+    pub async fn field_ttls(&self, id: &EntityId, features: &[FeatureName]) -> Result<Vec<i64>, StoreError> {
+        if features.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
+        let names = features.iter().map(|name| name.as_bytes());
+        let command = Command::new("HTTL").arg(&key).arg("FIELDS").number(features.len() as u64).args(names);
+        let mut replies = self.engine.run_key(&key, vec![command], Repeat::Yes, ADMIN_TIMEOUT).await?;
+        let codes = match replies.pop() {
+            // Redis 7.4 answers nothing at all for a key that is not there.
+            Some(Reply::Nil) => return Ok(vec![-2; features.len()]),
+            reply => reply.and_then(Reply::into_array).unwrap_or_default(),
+        };
+        let codes: Vec<i64> = codes.iter().filter_map(Reply::as_i64).collect();
+        if codes.len() == features.len() { Ok(codes) } else { Err(unexpected("HTTL")) }
+    }
+}
+
+impl super::Engine {
+    /// A key's expiry and all its fields at one moment. `key_ttl` and `field_ttl` are the commands to ask with.
+    pub(super) async fn read_whole(
+        &self,
+        key: &[u8],
+        key_ttl: &str,
+        field_ttl: &str,
+    ) -> Result<(i64, Vec<FieldView>), StoreError> {
+        let script = Command::new("EVAL").arg(INSPECT_SCRIPT).arg("1").arg(key).arg(key_ttl).arg(field_ttl);
+        let mut replies = self.run_key(key, vec![script], Repeat::Yes, ADMIN_TIMEOUT).await?;
+        let cells = replies.pop().and_then(Reply::into_array).ok_or_else(|| unexpected("EVAL"))?;
+        let (ttl, cells) = cells.split_first().ok_or_else(|| unexpected("EVAL"))?;
+        let field = |cells: &[Reply]| match cells {
+            [name, value, ttl] => Some(FieldView {
+                name: name.as_bytes()?.to_vec(),
+                value: value.as_bytes()?.to_vec(),
+                ttl_seconds: ttl.as_i64()?,
+            }),
+            _ => None,
+        };
+        let fields: Option<Vec<FieldView>> = cells.chunks(3).map(field).collect();
+        Ok((ttl.as_i64().ok_or_else(|| unexpected("EVAL"))?, fields.ok_or_else(|| unexpected("EVAL"))?))
+    }
+}
+
+fn unexpected(command: &str) -> StoreError {
+    StoreError::Broken(format!("the server answered {command} in another shape than documented"))
+}

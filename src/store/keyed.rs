@@ -1,0 +1,155 @@
+//! Commands that belong to keys: sent to the shard that owns each key, with redirects and the deadline seen to.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::model::UnavailableReason;
+use crate::shard::{Cluster, Command, KeyFault, PipelineFault, Reply, Target};
+use crate::slot::{KeyNumber, KeySet};
+
+use super::Engine;
+use super::fan_out::{FanOut, Outcome, Settled, ShardOperation};
+
+/// What a key's commands brought: a reply for each, or why there is none.
+pub(super) type KeyReplies = Result<Vec<Reply>, UnavailableReason>;
+
+/// May a pipeline be sent again that may have run without an answer?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Doing it twice is the same as doing it once.
+    Yes,
+    /// It could put an older value over a newer one.
+    No,
+}
+
+impl Engine {
+    /// Runs `commands_of(key)` for every key, in order within a key; a key's commands share a pipeline. The
+    /// answer has one entry per key number.
+    pub(super) async fn run_commands(
+        &self,
+        keys: &KeySet,
+        commands_of: &(dyn Fn(KeyNumber) -> Vec<Command> + Sync),
+        commands_per_key: usize,
+        repeat: Repeat,
+        timeout: Duration,
+    ) -> Vec<KeyReplies> {
+        let operation = Commands { cluster: &self.cluster, commands_of, repeat };
+        let fan_out = FanOut {
+            operation: &operation,
+            transport: &*self.transport,
+            gates: &self.write_gates,
+            keys,
+            chunk_keys_max: (self.options.pipeline_commands_max / commands_per_key.max(1)).max(1),
+            deadline: Instant::now() + timeout,
+        };
+        let mut results: Vec<Option<KeyReplies>> = vec![None; keys.len()];
+        let mut settle = |key: KeyNumber, result| {
+            if let Some(slot) = results.get_mut(key as usize) {
+                *slot = Some(result);
+            }
+        };
+        fan_out
+            .run(|settled| match settled {
+                Settled::Failed { keys, reason } => keys.iter().for_each(|key| settle(*key, Err(reason.clone()))),
+                Settled::Answered { keys, output, .. } => {
+                    for (key, replies) in keys.iter().zip(output) {
+                        if let Some(replies) = replies {
+                            settle(*key, Ok(replies));
+                        }
+                    }
+                }
+            })
+            .await;
+        let open = UnavailableReason::DeadlineExceeded(None);
+        results.into_iter().map(|result| result.unwrap_or_else(|| Err(open.clone()))).collect()
+    }
+
+    /// Runs commands that all belong to `key`.
+    pub(super) async fn run_key(
+        &self,
+        key: &[u8],
+        commands: Vec<Command>,
+        repeat: Repeat,
+        timeout: Duration,
+    ) -> KeyReplies {
+        let too_large = |_| UnavailableReason::Refused("the key is too large".into());
+        let keys = KeySet::of_keys(&[key]).map_err(too_large)?;
+        let mut results = self.run_commands(&keys, &|_| commands.clone(), commands.len(), repeat, timeout).await;
+        results.pop().unwrap_or(Err(UnavailableReason::DeadlineExceeded(None)))
+    }
+}
+
+struct Commands<'a> {
+    cluster: &'a Cluster,
+    commands_of: &'a (dyn Fn(KeyNumber) -> Vec<Command> + Sync),
+    repeat: Repeat,
+}
+
+impl ShardOperation for Commands<'_> {
+    /// The replies of each key; `None` where one of its commands met a fault.
+    type Output = Vec<Option<Vec<Reply>>>;
+
+    fn run<'a>(
+        &'a self,
+        target: &'a Target,
+        keys: &'a [KeyNumber],
+    ) -> BoxFuture<'a, Result<Outcome<Self::Output>, PipelineFault>> {
+        Box::pin(async move {
+            let commands: Vec<Vec<Command>> = keys.iter().map(|key| (self.commands_of)(*key)).collect();
+            let counts: Vec<usize> = commands.iter().map(Vec::len).collect();
+            let answer = self.cluster.send(target, commands.into_iter().flatten()).await?;
+            let mut replies = answer.replies.into_iter();
+            let mut output = Vec::with_capacity(keys.len());
+            let mut faults = Vec::new();
+            for (place, count) in counts.into_iter().enumerate() {
+                match worst_fault_or_all(replies.by_ref().take(count)) {
+                    Ok(replies) => output.push(Some(replies)),
+                    Err(fault) => {
+                        output.push(None);
+                        faults.push((place, fault));
+                    }
+                }
+            }
+            Ok(Outcome { node: answer.node, output, faults })
+        })
+    }
+
+    fn may_repeat(&self) -> bool {
+        self.repeat == Repeat::Yes
+    }
+}
+
+/// All replies of one key; or the fault that decides what becomes of it: one that sending again mends before one
+/// that it does not, since a redirect inside a transaction shows as an aborted `EXEC` too.
+fn worst_fault_or_all(replies: impl Iterator<Item = Result<Reply, KeyFault>>) -> Result<Vec<Reply>, KeyFault> {
+    let mut all = Vec::new();
+    let mut refused = None;
+    for reply in replies {
+        match reply {
+            Ok(reply) => all.push(reply),
+            Err(fault @ KeyFault::Refused(_)) => {
+                refused.get_or_insert(fault);
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    refused.map_or(Ok(all), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slot::NodeAddr;
+
+    #[test]
+    fn a_redirect_inside_a_transaction_outweighs_the_aborted_exec() {
+        let moved = KeyFault::Moved(NodeAddr::new("h", 1));
+        let aborted = KeyFault::Refused("EXECABORT Transaction discarded because of previous errors.".into());
+        let ok = || Ok(Reply::Text("OK".into()));
+        assert_eq!(worst_fault_or_all([ok(), Err(aborted.clone()), Err(moved.clone())].into_iter()), Err(moved));
+        assert_eq!(worst_fault_or_all([ok(), Err(aborted.clone()), ok()].into_iter()), Err(aborted));
+        assert_eq!(worst_fault_or_all([ok(), ok()].into_iter()).map(|all| all.len()), Ok(2));
+    }
+}

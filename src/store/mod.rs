@@ -1,0 +1,169 @@
+//! The feature store: read, write, inspect and move entities. Fan-out over the shards, deadlines, merge, partial
+//! answers.
+
+mod admin;
+mod cohort_move;
+mod cohorts;
+mod error;
+mod fan_out;
+mod gates;
+mod inspect;
+mod keyed;
+mod options;
+mod read;
+mod write;
+
+pub use admin::Readiness;
+pub use cohort_move::{MoveDirection, MoveOutcome, MoveReport};
+pub use error::{RequestError, StoreError};
+pub use inspect::{FieldView, Inspection};
+pub use options::{CohortMembers, CohortOptions, EntityOptions, StoreOptions};
+pub use write::{LoadReport, RowRejected};
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::shard::{Capabilities, Cluster, ClusterTransport, RedisSettings, ShardTransport};
+use crate::slot::{KeyLayout, Topology};
+
+use gates::Gates;
+use read::ReadMetrics;
+
+/// One kind of entity on one cluster. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct FeatureStore {
+    engine: Arc<Engine>,
+    kind: Arc<Kind>,
+}
+
+/// What all kinds of entity share.
+struct Engine {
+    cluster: Arc<Cluster>,
+    transport: Arc<dyn ShardTransport>,
+    capabilities: Capabilities,
+    options: StoreOptions,
+    kinds: Vec<Arc<Kind>>,
+    read_gates: Gates,
+    write_gates: Gates,
+    read_metrics: ReadMetrics,
+    background: cohorts::Background,
+}
+
+/// One kind of entity.
+struct Kind {
+    options: EntityOptions,
+    layout: ArcSwap<KeyLayout>,
+}
+
+impl FeatureStore {
+    /// Connects, checks what the servers can do, and reads the cohorts that are kept in Redis. The store is that
+    /// of the first of `entities`; see [`FeatureStore::entity`] for the others.
+    ///
+    /// Errors where no address answers within the settings' startup timeout, a server is too old, or the entity
+    /// kinds do not fit together.
+    pub async fn connect(
+        settings: RedisSettings,
+        entities: Vec<EntityOptions>,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
+        check_kinds(&entities)?;
+        let cluster = Cluster::connect(settings).await?;
+        let capabilities = Capabilities::of(&cluster).await?;
+        let kinds = entities.into_iter().map(cohorts::kind).collect::<Result<Vec<_>, _>>()?;
+        let first = kinds.first().cloned().ok_or_else(|| StoreError::Options("no entity kind is given".into()))?;
+        let permits = options.shard_pipelines_in_flight_max;
+        let engine = Arc::new_cyclic(|engine| Engine {
+            transport: Arc::new(ClusterTransport(Arc::clone(&cluster))),
+            cluster,
+            capabilities,
+            read_gates: Gates::new("read", permits),
+            write_gates: Gates::new("write", permits),
+            read_metrics: ReadMetrics::new(),
+            background: cohorts::Background::new(engine.clone()),
+            options,
+            kinds,
+        });
+        let store = Self { engine, kind: first };
+        store.read_cohort_sets_now().await?;
+        store.engine.background.keep_reading(&store.engine.kinds);
+        Ok(store)
+    }
+
+    /// The store of the kind called `name`; with `None`, of the only kind there is.
+    pub fn entity(&self, name: Option<&str>) -> Result<Self, RequestError> {
+        let kinds = &self.engine.kinds;
+        let known = || kinds.iter().map(|kind| kind.options.name.as_str()).collect::<Vec<_>>().join(", ");
+        let kind = match name {
+            Some(name) => kinds
+                .iter()
+                .find(|kind| kind.options.name == name)
+                .ok_or_else(|| RequestError::UnknownEntity { given: name.to_owned(), known: known() })?,
+            None if kinds.len() == 1 => &self.kind,
+            None => return Err(RequestError::EntityNotNamed(known())),
+        };
+        Ok(Self { engine: Arc::clone(&self.engine), kind: Arc::clone(kind) })
+    }
+
+    /// The kind's name, prefix, TTLs and cohorts as configured.
+    pub fn options(&self) -> &EntityOptions {
+        &self.kind.options
+    }
+
+    /// Every kind of entity that is configured.
+    pub fn entities(&self) -> impl Iterator<Item = &EntityOptions> {
+        self.engine.kinds.iter().map(|kind| &kind.options)
+    }
+
+    /// The limits of requests.
+    pub fn limits(&self) -> &StoreOptions {
+        &self.engine.options
+    }
+
+    /// How this kind's ids become keys, with the cohorts as they are now.
+    pub fn layout(&self) -> Arc<KeyLayout> {
+        self.kind.layout.load_full()
+    }
+
+    /// The cluster as it was last seen.
+    pub fn topology(&self) -> Arc<Topology> {
+        self.engine.cluster.topology()
+    }
+
+    /// What the servers can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.engine.capabilities
+    }
+
+    /// How the cluster is reached.
+    pub fn settings(&self) -> &RedisSettings {
+        self.engine.cluster.settings()
+    }
+}
+
+impl std::fmt::Debug for FeatureStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FeatureStore")
+            .field("entity", &self.kind.options.name)
+            .field("cluster", &self.engine.cluster)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_kinds(entities: &[EntityOptions]) -> Result<(), StoreError> {
+    for (number, kind) in entities.iter().enumerate() {
+        for other in &entities[..number] {
+            if kind.name == other.name {
+                return Err(StoreError::Options(format!("entity {:?} is configured twice", kind.name)));
+            }
+            // Listing, counting and resetting one kind must not meet the keys of another.
+            if kind.prefix.starts_with(&other.prefix) || other.prefix.starts_with(&kind.prefix) {
+                return Err(StoreError::Options(format!(
+                    "the key prefixes {:?} of {:?} and {:?} of {:?} overlap",
+                    other.prefix, other.name, kind.prefix, kind.name
+                )));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What a store is made of: entity kinds with their prefixes, TTLs and cohorts, and the limits of a request.
+
+use std::time::Duration;
+
+use crate::model::{EntityId, limits};
+use crate::slot::CohortTag;
+
+/// Limits and defaults of reads and pipelines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Most ids in one batch.
+    pub batch_ids_max: usize,
+    /// Most features in one read.
+    pub batch_features_max: usize,
+    /// Most cells, ids × features, in one batch.
+    pub batch_cells_max: usize,
+    /// Most keys in one pipeline.
+    pub pipeline_commands_max: usize,
+    /// Most pipelines in flight to one shard.
+    pub shard_pipelines_in_flight_max: usize,
+    /// Deadline of a request that names none.
+    pub request_timeout: Duration,
+    /// Longest deadline that a request may name.
+    pub request_timeout_max: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            batch_ids_max: limits::BATCH_IDS_MAX,
+            batch_features_max: limits::BATCH_FEATURES_MAX,
+            batch_cells_max: limits::BATCH_CELLS_MAX,
+            pipeline_commands_max: limits::PIPELINE_COMMANDS_MAX,
+            shard_pipelines_in_flight_max: limits::SHARD_PIPELINES_IN_FLIGHT_MAX,
+            request_timeout: limits::REQUEST_TIMEOUT,
+            request_timeout_max: limits::REQUEST_TIMEOUT_MAX,
+        }
+    }
+}
+
+/// One entity kind: a name, where its keys lie, how long its features live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityOptions {
+    /// Name in requests, such as `user`.
+    pub name: String,
+    /// Prefix of its keys, such as `fs:user:`.
+    pub prefix: String,
+    /// Key TTL of batch features, in seconds.
+    pub batch_ttl_seconds: u64,
+    /// Field TTL of streaming features, in seconds.
+    pub streaming_ttl_seconds: u64,
+    /// Its VIP cohorts.
+    pub cohorts: Vec<CohortOptions>,
+}
+
+impl EntityOptions {
+    /// A kind with the prefix `fs:{name}:`, the default TTLs and no cohort.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            prefix: format!("fs:{name}:"),
+            batch_ttl_seconds: limits::BATCH_TTL_SECONDS,
+            streaming_ttl_seconds: limits::STREAMING_TTL_SECONDS,
+            cohorts: Vec::new(),
+        }
+    }
+}
+
+impl Default for EntityOptions {
+    fn default() -> Self {
+        Self::new("user")
+    }
+}
+
+/// A VIP cohort as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CohortOptions {
+    /// Its name.
+    pub name: String,
+    /// Its hash tags; several spread it over several shards.
+    pub tags: Vec<CohortTag>,
+    /// Who is in it.
+    pub members: CohortMembers,
+}
+
+/// Where the members of a cohort come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CohortMembers {
+    /// Given once.
+    Listed(Vec<EntityId>),
+    /// The members of a Redis set on the same cluster, read when connecting and then again and again.
+    RedisSet {
+        /// The set's key.
+        key: String,
+        /// Time between two readings.
+        refresh: Duration,
+    },
+}

@@ -1,0 +1,165 @@
+//! Batch reads: plan, fan out, merge into one [`FeatureBatch`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::metrics;
+use crate::model::{
+    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, ReplyBlock, RowStatus, UnavailableReason,
+};
+use crate::shard::{PipelineFault, ShardRead, ShardTransport, Target};
+use crate::slot::{KeyNumber, KeySet};
+
+use super::FeatureStore;
+use super::error::RequestError;
+use super::fan_out::{FanOut, Outcome, Settled, ShardOperation};
+
+impl FeatureStore {
+    /// Reads `features` of one entity; the batch has one row. See [`FeatureStore::batch_get_features`].
+    pub async fn get_features(
+        &self,
+        id: EntityId,
+        features: impl Into<Arc<[FeatureName]>>,
+        timeout: Option<Duration>,
+    ) -> Result<FeatureBatch, RequestError> {
+        self.batch_get_features([id], features, timeout).await
+    }
+
+    /// Reads `features` of every id: one row per id, in the order of `ids`, each with a status. An id given twice
+    /// is read once and answered twice.
+    ///
+    /// `timeout` bounds the whole call (`None`: the store's default); rows that have no answer by then are
+    /// [`RowStatus::Unavailable`], with a reason. Errors only where the request itself is at fault; then nothing
+    /// was sent.
+    pub async fn batch_get_features(
+        &self,
+        ids: impl Into<Arc<[EntityId]>>,
+        features: impl Into<Arc<[FeatureName]>>,
+        timeout: Option<Duration>,
+    ) -> Result<FeatureBatch, RequestError> {
+        let started = Instant::now();
+        let (ids, features) = (ids.into(), features.into());
+        self.check_read(ids.len(), features.len())?;
+        let deadline = started + self.timeout(timeout)?;
+        let engine = &*self.engine;
+        let keys = KeySet::new(&ids, &self.kind.layout.load())?;
+
+        let operation = Read { transport: &*engine.transport, keys: &keys, features: &features };
+        let fan_out = FanOut {
+            operation: &operation,
+            transport: &*engine.transport,
+            gates: &engine.read_gates,
+            keys: &keys,
+            chunk_keys_max: engine.options.pipeline_commands_max,
+            deadline,
+        };
+        let mut batch = FeatureBatchBuilder::new(keys.len(), Arc::clone(&features));
+        let shards = fan_out.run(|settled| merge(&mut batch, settled)).await;
+        let batch = batch.finish(ids, keys.key_of_id(), shards, &UnavailableReason::DeadlineExceeded(None));
+        engine.read_metrics.record(&batch, started.elapsed());
+        Ok(batch)
+    }
+
+    fn check_read(&self, ids: usize, features: usize) -> Result<(), RequestError> {
+        let options = &self.engine.options;
+        if features == 0 {
+            return Err(RequestError::NoFeatures);
+        }
+        if features > options.batch_features_max {
+            return Err(RequestError::TooManyFeatures { given: features, max: options.batch_features_max });
+        }
+        if ids > options.batch_ids_max {
+            return Err(RequestError::TooManyIds { given: ids, max: options.batch_ids_max });
+        }
+        let cells = ids.saturating_mul(features);
+        if cells > options.batch_cells_max {
+            return Err(RequestError::TooManyCells { given: cells, max: options.batch_cells_max });
+        }
+        Ok(())
+    }
+
+    /// The deadline asked for, or the default one. Errors beyond the store's limit.
+    pub(super) fn timeout(&self, timeout: Option<Duration>) -> Result<Duration, RequestError> {
+        let options = &self.engine.options;
+        let timeout = timeout.unwrap_or(options.request_timeout);
+        if timeout.is_zero() || timeout > options.request_timeout_max {
+            let max_ms = options.request_timeout_max.as_millis();
+            return Err(RequestError::Timeout { given_ms: timeout.as_millis(), max_ms });
+        }
+        Ok(timeout)
+    }
+}
+
+fn merge(batch: &mut FeatureBatchBuilder, settled: Settled<'_, ReplyBlock>) {
+    match settled {
+        Settled::Failed { keys, reason } => batch.fail(keys.iter().copied(), &reason),
+        Settled::Answered { keys, output, except } => {
+            let block = batch.add_block(output);
+            let mut except = except.iter().copied().peekable();
+            for ((place, row), key) in keys.iter().copied().enumerate().zip(0u32..).map(|((p, k), r)| ((p, r), k)) {
+                if except.next_if_eq(&place).is_none() {
+                    batch.place(key, block, row);
+                }
+            }
+        }
+    }
+}
+
+struct Read<'a> {
+    transport: &'a dyn ShardTransport,
+    keys: &'a KeySet,
+    features: &'a [FeatureName],
+}
+
+impl ShardOperation for Read<'_> {
+    type Output = ReplyBlock;
+
+    fn run<'a>(
+        &'a self,
+        target: &'a Target,
+        keys: &'a [KeyNumber],
+    ) -> BoxFuture<'a, Result<Outcome<ReplyBlock>, PipelineFault>> {
+        Box::pin(async move {
+            let keys: Vec<&[u8]> = keys.iter().map(|key| self.keys.key(*key)).collect();
+            let rows = self.transport.read(ShardRead { target, keys: &keys, features: self.features }).await?;
+            Ok(Outcome { node: rows.node, output: rows.block, faults: rows.faults })
+        })
+    }
+
+    fn may_repeat(&self) -> bool {
+        true
+    }
+}
+
+/// What is counted per batch; looked up once.
+pub(super) struct ReadMetrics {
+    duration: ::metrics::Histogram,
+    entities: ::metrics::Counter,
+    rows: [::metrics::Counter; 4],
+}
+
+impl ReadMetrics {
+    pub(super) fn new() -> Self {
+        Self {
+            duration: metrics::summary(&metrics::BATCH_DURATION),
+            entities: metrics::counter(&metrics::BATCH_ENTITIES),
+            rows: RowStatus::ALL.map(|status| metrics::counter_by(&metrics::ROWS, "status", status.as_str())),
+        }
+    }
+
+    fn record(&self, batch: &FeatureBatch, elapsed: Duration) {
+        self.duration.record(elapsed.as_secs_f64());
+        self.entities.increment(batch.len() as u64);
+        for status in RowStatus::ALL {
+            self.rows[status.index()].increment(batch.summary().of(status) as u64);
+        }
+        if batch.summary().unavailable > 0 {
+            for reason in batch.rows().filter_map(|row| row.reason) {
+                metrics::counter_by(&metrics::ROWS_UNAVAILABLE, "reason", reason.kind()).increment(1);
+            }
+        }
+    }
+}
