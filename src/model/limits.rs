@@ -60,6 +60,8 @@ pub const TTL_SECONDS_MAX: u64 = 60_000_000_000;
 pub const LOAD_ROWS_PER_BATCH: usize = 2_000;
 /// Longest line of an input file, in bytes.
 pub const INPUT_LINE_BYTES_MAX: usize = 4 << 20;
+/// Longest line of a list of ids, in bytes: the longest id as a JSON string with every byte escaped (`\u0001`).
+pub const ID_LINE_BYTES_MAX: usize = 6 * ENTITY_ID_BYTES_MAX + 2;
 /// Keys asked for in one page of a scan.
 pub const SCAN_PAGE_KEYS: usize = 1_000;
 /// Times `cohort move` copies one entity again because a writer changed it meanwhile.
