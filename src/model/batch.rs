@@ -250,7 +250,14 @@ impl FeatureBatchBuilder {
                 RowPlace::Unavailable { .. } => RowStatus::Unavailable,
             });
         }
-        FeatureBatch { features: self.features, ids, blocks: self.blocks, rows, reasons: self.reasons, summary }
+        FeatureBatch {
+            features: self.features,
+            ids,
+            blocks: self.blocks,
+            rows,
+            reasons: self.reasons,
+            summary,
+        }
     }
 
     fn reason_number(&mut self, reason: &UnavailableReason) -> u32 {

@@ -62,8 +62,12 @@ pub const TTL_SECONDS_MAX: u64 = 60_000_000_000;
 
 /// Rows of a bulk load that are planned and sent together.
 pub const LOAD_ROWS_PER_BATCH: usize = 2_000;
+/// Bytes of ids, names and values after which such a batch is closed.
+pub const LOAD_BYTES_PER_BATCH: usize = 8 << 20;
 /// Longest line of an input file, in bytes.
 pub const INPUT_LINE_BYTES_MAX: usize = 4 << 20;
+/// Longest line of a list of ids, in bytes: the longest id as a JSON string with every byte escaped (`\u0001`).
+pub const ID_LINE_BYTES_MAX: usize = 6 * ENTITY_ID_BYTES_MAX + 2;
 /// Keys asked for in one page of a scan.
 pub const SCAN_PAGE_KEYS: usize = 1_000;
 /// Times `cohort move` copies one entity again because a writer changed it meanwhile.

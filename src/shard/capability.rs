@@ -84,7 +84,8 @@ fn too_old(node: NodeAddr, found: String) -> ConnectError {
 
 /// `redis 8.0.2` or `valkey 9.0.1`, out of the answer to `INFO server`.
 fn server_version(info: &str) -> String {
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let field =
+        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     match (field("valkey_version"), field("redis_version")) {
         (Some(version), _) => format!("valkey {version}"),
         (None, Some(version)) => format!("redis {version}"),

@@ -90,8 +90,10 @@ pub struct Cluster {
 impl Cluster {
     /// Connects to the cluster that the settings' seeds belong to, within their `startup_timeout`.
     pub async fn connect(settings: RedisSettings) -> Result<Arc<Self>, ConnectError> {
-        let unreachable =
-            |why: String| ConnectError::Unreachable { seeds: settings.seeds_text(), why: why.replace('\n', " ") };
+        let unreachable = |why: String| ConnectError::Unreachable {
+            seeds: settings.seeds_text(),
+            why: why.replace('\n', " "),
+        };
         let topology = TopologyCell::new();
         let feed = TopologyFeed(Arc::clone(&topology));
         let client = settings.cluster_client(|builder| builder.read_routing_strategy(feed));
@@ -200,7 +202,8 @@ impl Cluster {
                 Ok((node.clone(), answer.map_err(|error| PipelineFault::new(&error))?))
             }
             Target::Shard(shard) => {
-                let slot = shard.any_slot().ok_or_else(|| PipelineFault::not_sent("the shard owns no slot"))?;
+                let slot =
+                    shard.any_slot().ok_or_else(|| PipelineFault::not_sent("the shard owns no slot"))?;
                 let route = Route::new(slot.number(), SlotAddr::Master);
                 let count = pipeline.len();
                 let mut driver = self.connection.clone();

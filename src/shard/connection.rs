@@ -10,8 +10,8 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::Connect;
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisFuture,
-    ServerErrorKind, Value,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline, RedisError,
+    RedisFuture, ServerErrorKind, Value,
 };
 
 use crate::slot::NodeAddr;
@@ -51,7 +51,8 @@ pub(super) fn open(mut values: Vec<Value>) -> Option<(NodeAddr, Vec<Value>)> {
 impl ConnectionLike for NodeConnection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         if is_refresh(cmd) {
-            let stale = RedisError::from((ErrorKind::Server(ServerErrorKind::ReadOnly), "a refresh was asked for"));
+            let stale =
+                RedisError::from((ErrorKind::Server(ServerErrorKind::ReadOnly), "a refresh was asked for"));
             return Box::pin(async { Err(stale) });
         }
         self.inner.req_packed_command(cmd)

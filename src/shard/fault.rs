@@ -42,8 +42,8 @@ impl KeyFault {
 /// Reads `3999 127.0.0.1:6381`.
 fn redirect_target(detail: &str, answered_by: &NodeAddr) -> Option<NodeAddr> {
     let (_slot, address) = detail.split_once(' ')?;
-    match address.strip_prefix(':') {
-        Some(port) => Some(NodeAddr::new(Arc::clone(&answered_by.host), port.parse().ok()?)),
+    match address.strip_prefix(':').and_then(|port| port.parse().ok()) {
+        Some(port) => Some(NodeAddr::new(Arc::clone(&answered_by.host), port)),
         None => address.parse().ok(),
     }
 }
@@ -60,7 +60,8 @@ pub struct PipelineFault {
 
 impl PipelineFault {
     pub(super) fn new(error: &RedisError) -> Self {
-        let never_sent = error.kind() == ErrorKind::ClusterConnectionNotFound || error.is_connection_refusal();
+        let never_sent =
+            error.kind() == ErrorKind::ClusterConnectionNotFound || error.is_connection_refusal();
         Self { reason: shortened(&error.to_string()), may_have_run: !never_sent }
     }
 
@@ -116,7 +117,9 @@ mod tests {
         ] {
             assert_eq!(fault(line), KeyFault::NotReady(line.into()));
         }
-        for line in ["WRONGTYPE Operation against a key holding the wrong kind of value", "NOPERM no", "OOM x"] {
+        for line in
+            ["WRONGTYPE Operation against a key holding the wrong kind of value", "NOPERM no", "OOM x"]
+        {
             assert_eq!(fault(line), KeyFault::Refused(line.into()));
         }
     }

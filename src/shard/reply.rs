@@ -78,9 +78,9 @@ impl From<Value> for Reply {
             Value::Array(items) | Value::Set(items) | Value::Push { data: items, .. } => list(items),
             Value::Map(pairs) => Self::Map(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect()),
             Value::Attribute { data, .. } => Self::from(*data),
-            Value::ServerError(error) => {
-                Self::Error(format!("{} {}", error.code(), error.details().unwrap_or_default()).trim_end().to_owned())
-            }
+            Value::ServerError(error) => Self::Error(
+                format!("{} {}", error.code(), error.details().unwrap_or_default()).trim_end().to_owned(),
+            ),
             // `Value` may grow; a reply we can't read is an error, never an absent value.
             other => Self::Error(format!("reply of an unknown type: {other:?}")),
         }

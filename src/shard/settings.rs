@@ -113,7 +113,10 @@ impl RedisSettings {
     }
 
     /// One plain connection to one node.
-    pub(super) async fn node_connection(&self, node: &NodeAddr) -> RedisResult<redis::aio::MultiplexedConnection> {
+    pub(super) async fn node_connection(
+        &self,
+        node: &NodeAddr,
+    ) -> RedisResult<redis::aio::MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(self.response_timeout));
@@ -148,8 +151,7 @@ impl fmt::Debug for RedisSettings {
 }
 
 fn tcp_settings() -> TcpSettings {
-    let keepalive =
-        socket2::TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
+    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
     let settings =
         TcpSettings::default().set_nodelay(true).set_keepalive(keepalive.with_retries(KEEPALIVE_PROBES_MAX));
     #[cfg(target_os = "linux")]
@@ -202,7 +204,8 @@ mod tests {
 
     #[test]
     fn addresses_are_read_with_and_without_credentials() {
-        let settings = RedisSettings::from_urls(["redis://ada:p%40ss+1@10.0.0.1:7001", "10.0.0.2:7002"]).unwrap();
+        let settings =
+            RedisSettings::from_urls(["redis://ada:p%40ss+1@10.0.0.1:7001", "10.0.0.2:7002"]).unwrap();
         assert_eq!(settings.seeds_text(), "10.0.0.1:7001, 10.0.0.2:7002");
         assert_eq!(settings.username.as_deref(), Some("ada"));
         assert_eq!(settings.password.as_deref(), Some("p@ss+1"));
@@ -220,13 +223,15 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_by_name() {
-        for wrong in ["", "nowhere", "http://h:1", "redis://", "redis://h:1/3", "redis://h:1?x=1", "rediss://h:1"] {
-            assert!(matches!(RedisSettings::from_urls([wrong]), Err(SettingsError::BadAddress { .. })), "{wrong}");
+        for wrong in
+            ["", "nowhere", "http://h:1", "redis://", "redis://h:1/3", "redis://h:1?x=1", "rediss://h:1"]
+        {
+            assert!(
+                matches!(RedisSettings::from_urls([wrong]), Err(SettingsError::BadAddress { .. })),
+                "{wrong}"
+            );
         }
-        assert_eq!(
-            RedisSettings::from_urls(Vec::<String>::new()).map(|_| ()),
-            Err(SettingsError::NoAddress)
-        );
+        assert_eq!(RedisSettings::from_urls(Vec::<String>::new()).map(|_| ()), Err(SettingsError::NoAddress));
         assert_eq!(
             RedisSettings::from_urls(["redis://:a@h:1", "redis://:b@h:2"]).map(|_| ()),
             Err(SettingsError::MixedCredentials)

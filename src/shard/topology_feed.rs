@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use redis::cluster::NodeAddress;
-use redis::cluster_read_routing::{ClusterTopology, ReadCandidates, ReadRoutingStrategy, ReadRoutingStrategyFactory};
+use redis::cluster_read_routing::{
+    ClusterTopology, ReadCandidates, ReadRoutingStrategy, ReadRoutingStrategyFactory,
+};
 use tokio::sync::watch;
 
 use crate::slot::{NodeAddr, Shard, Slot, Topology};

@@ -135,7 +135,11 @@ mod tests {
             layout().key("{vip}:u0001"),
             Err(KeyError::LooksLikeCohortKey { id: "{vip}:u0001".into(), tag: "vip".into() })
         );
-        assert_eq!(layout().key("{vip}:odd").unwrap(), b"fs:user:{vip}:{vip}:odd", "a member may be called so");
+        assert_eq!(
+            layout().key("{vip}:odd").unwrap(),
+            b"fs:user:{vip}:{vip}:odd",
+            "a member may be called so"
+        );
     }
 
     #[test]

@@ -195,7 +195,9 @@ fn pack(
     for members in tagged.chunk_by(|a, b| a.1 == b.1) {
         let members = members.iter().map(|(.., number)| *number);
         match chunks.last_mut() {
-            Some(last) if last.shard == shard && last.keys.len() + members.len() <= max => last.keys.extend(members),
+            Some(last) if last.shard == shard && last.keys.len() + members.len() <= max => {
+                last.keys.extend(members);
+            }
             _ => {
                 let members: Vec<KeyNumber> = members.collect();
                 chunks.extend(members.chunks(max).map(|keys| Chunk { shard, keys: keys.to_vec() }));

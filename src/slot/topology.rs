@@ -161,7 +161,8 @@ mod tests {
     #[test]
     fn every_slot_has_the_owner_whose_ranges_name_it() {
         let topology =
-            Topology::new(7, vec![shard(2, &[(100, 200), (50, 60)]), shard(1, &[(0, 49)]), shard(3, &[])]).unwrap();
+            Topology::new(7, vec![shard(2, &[(100, 200), (50, 60)]), shard(1, &[(0, 49)]), shard(3, &[])])
+                .unwrap();
         assert_eq!(topology.version(), 7);
         assert_eq!(topology.shards().len(), 2, "a node without slots is no shard");
         for number in 0..SLOT_COUNT {
@@ -181,9 +182,6 @@ mod tests {
     fn overlaps_and_empty_ranges_are_refused() {
         let overlap = Topology::new(1, vec![shard(1, &[(0, 10)]), shard(2, &[(10, 20)])]);
         assert!(matches!(overlap, Err(TopologyError::Overlap(slot, ..)) if slot.number() == 10));
-        assert!(matches!(
-            Topology::new(1, vec![shard(1, &[(5, 4)])]),
-            Err(TopologyError::EmptyRange(..))
-        ));
+        assert!(matches!(Topology::new(1, vec![shard(1, &[(5, 4)])]), Err(TopologyError::EmptyRange(..))));
     }
 }

@@ -176,7 +176,9 @@ impl FeatureStore {
         };
         match timeout(ADMIN_TIMEOUT, attempts).await {
             Ok(Some(page)) => Ok(page),
-            Ok(None) => Err(StoreError::Broken(format!("{} answers SCAN in an unknown shape", shard.primary))),
+            Ok(None) => {
+                Err(StoreError::Broken(format!("{} answers SCAN in an unknown shape", shard.primary)))
+            }
             Err(_) => Err(StoreError::Broken(format!("{}: {last}", shard.primary))),
         }
     }

@@ -58,7 +58,8 @@ impl FeatureStore {
 impl Engine {
     /// Reads the sets of one kind and swaps its layout whole.
     async fn read_cohort_sets(&self, kind: &Kind) -> Result<(), StoreError> {
-        if !kind.options.cohorts.iter().any(|cohort| matches!(cohort.members, CohortMembers::RedisSet { .. })) {
+        if !kind.options.cohorts.iter().any(|cohort| matches!(cohort.members, CohortMembers::RedisSet { .. }))
+        {
             return Ok(());
         }
         let mut members = Vec::with_capacity(kind.options.cohorts.len());
@@ -83,7 +84,9 @@ impl Engine {
                 .await
                 .map_err(|reason| wrong(reason.to_string()))?;
             let parts = replies.pop().and_then(Reply::into_array).map(<[Reply; 2]>::try_from);
-            let Some(Ok([next, page])) = parts else { return Err(wrong("an answer of unknown shape".into())) };
+            let Some(Ok([next, page])) = parts else {
+                return Err(wrong("an answer of unknown shape".into()));
+            };
             for member in page.into_array().unwrap_or_default() {
                 let text = member.as_str().ok_or_else(|| wrong("a member is no UTF-8".into()))?;
                 members.push(EntityId::new(text).map_err(|error| wrong(error.to_string()))?);

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use crate::metrics;
 use crate::model::UnavailableReason;
 use crate::model::limits::{
-    KEY_ATTEMPTS_MAX, KEY_REDIRECTS_AT_ONCE_MAX, RETRY_BACKOFF_MAX, RETRY_BACKOFF_MIN, SLOT_UNCOVERED_ATTEMPTS_MAX,
+    KEY_ATTEMPTS_MAX, KEY_REDIRECTS_AT_ONCE_MAX, RETRY_BACKOFF_MAX, RETRY_BACKOFF_MIN,
+    SLOT_UNCOVERED_ATTEMPTS_MAX,
 };
 use crate::shard::{KeyFault, PipelineFault, ShardTransport, Target};
 use crate::slot::{KeyNumber, KeySet, NodeAddr, Plan};
@@ -176,7 +177,8 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         if keys.is_empty() {
             return;
         }
-        let attempts = keys.iter().filter_map(|key| self.troubles.get(key)).map(|trouble| trouble.attempts).max();
+        let attempts =
+            keys.iter().filter_map(|key| self.troubles.get(key)).map(|trouble| trouble.attempts).max();
         let doublings = attempts.unwrap_or(1).saturating_sub(1).min(16);
         let pause = RETRY_BACKOFF_MIN.saturating_mul(1 << doublings).min(RETRY_BACKOFF_MAX);
         self.step(UnderWay { node: None, keys: keys.into() }, async move {
@@ -260,7 +262,8 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         // A node that stands in for the wanted one can only send us back to where nobody answers.
         let back_to_start = node == *target.node() && node != *answered_by;
         let text: Arc<str> =
-            if back_to_start { format!("{node} is not connected") } else { format!("{kind} to {node}") }.into();
+            if back_to_start { format!("{node} is not connected") } else { format!("{kind} to {node}") }
+                .into();
         let at_once = !back_to_start && self.attempts(key) < KEY_REDIRECTS_AT_ONCE_MAX;
         if at_once {
             self.trouble(key, &text);
@@ -281,7 +284,8 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
 
     /// Notes a key's trouble; returns how often it was sent.
     fn trouble(&mut self, key: KeyNumber, text: &Arc<str>) -> u32 {
-        let trouble = self.troubles.entry(key).or_insert_with(|| Trouble { attempts: 0, last: Arc::clone(text) });
+        let trouble =
+            self.troubles.entry(key).or_insert_with(|| Trouble { attempts: 0, last: Arc::clone(text) });
         trouble.attempts += 1;
         trouble.last = Arc::clone(text);
         trouble.attempts
@@ -302,7 +306,9 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         for (_, UnderWay { node, keys }) in std::mem::take(&mut self.under_way) {
             let silent: Option<Arc<str>> = node.map(|node| format!("no answer from {node}").into());
             for key in keys.iter().copied() {
-                let last = silent.clone().or_else(|| self.troubles.get(&key).map(|trouble| Arc::clone(&trouble.last)));
+                let last = silent
+                    .clone()
+                    .or_else(|| self.troubles.get(&key).map(|trouble| Arc::clone(&trouble.last)));
                 let reason = if self.fan_out.operation.may_repeat() {
                     UnavailableReason::DeadlineExceeded(last)
                 } else {

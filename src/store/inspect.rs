@@ -78,8 +78,10 @@ impl FeatureStore {
     /// The key's TTL in seconds: −1 for none, −2 where there is no such key.
     pub async fn key_ttl(&self, id: &EntityId) -> Result<i64, StoreError> {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
-        let replies =
-            self.engine.run_key(&key, vec![Command::new("TTL").arg(&key)], Repeat::Yes, ADMIN_TIMEOUT).await?;
+        let replies = self
+            .engine
+            .run_key(&key, vec![Command::new("TTL").arg(&key)], Repeat::Yes, ADMIN_TIMEOUT)
+            .await?;
         replies.first().and_then(Reply::as_i64).ok_or_else(|| unexpected("TTL"))
     }
 

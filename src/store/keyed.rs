@@ -52,7 +52,9 @@ impl Engine {
         };
         fan_out
             .run(|settled| match settled {
-                Settled::Failed { keys, reason } => keys.iter().for_each(|key| settle(*key, Err(reason.clone()))),
+                Settled::Failed { keys, reason } => {
+                    keys.iter().for_each(|key| settle(*key, Err(reason.clone())));
+                }
                 Settled::Answered { keys, output, .. } => {
                     for (key, replies) in keys.iter().zip(output) {
                         if let Some(replies) = replies {
@@ -76,7 +78,8 @@ impl Engine {
     ) -> KeyReplies {
         let too_large = |_| UnavailableReason::Refused("the key is too large".into());
         let keys = KeySet::of_keys(&[key]).map_err(too_large)?;
-        let mut results = self.run_commands(&keys, &|_| commands.clone(), commands.len(), repeat, timeout).await;
+        let mut results =
+            self.run_commands(&keys, &|_| commands.clone(), commands.len(), repeat, timeout).await;
         results.pop().unwrap_or(Err(UnavailableReason::DeadlineExceeded(None)))
     }
 }
@@ -123,7 +126,9 @@ impl ShardOperation for Commands<'_> {
 
 /// All replies of one key; or the fault that decides what becomes of it: one that sending again mends before one
 /// that it does not, since a redirect inside a transaction shows as an aborted `EXEC` too.
-fn worst_fault_or_all(replies: impl Iterator<Item = Result<Reply, KeyFault>>) -> Result<Vec<Reply>, KeyFault> {
+fn worst_fault_or_all(
+    replies: impl Iterator<Item = Result<Reply, KeyFault>>,
+) -> Result<Vec<Reply>, KeyFault> {
     let mut all = Vec::new();
     let mut refused = None;
     for reply in replies {
@@ -148,7 +153,10 @@ mod tests {
         let moved = KeyFault::Moved(NodeAddr::new("h", 1));
         let aborted = KeyFault::Refused("EXECABORT Transaction discarded because of previous errors.".into());
         let ok = || Ok(Reply::Text("OK".into()));
-        assert_eq!(worst_fault_or_all([ok(), Err(aborted.clone()), Err(moved.clone())].into_iter()), Err(moved));
+        assert_eq!(
+            worst_fault_or_all([ok(), Err(aborted.clone()), Err(moved.clone())].into_iter()),
+            Err(moved)
+        );
         assert_eq!(worst_fault_or_all([ok(), Err(aborted.clone()), ok()].into_iter()), Err(aborted));
         assert_eq!(worst_fault_or_all([ok(), ok()].into_iter()).map(|all| all.len()), Ok(2));
     }

@@ -71,7 +71,8 @@ impl FeatureStore {
         let cluster = Cluster::connect(settings).await?;
         let capabilities = Capabilities::of(&cluster).await?;
         let kinds = entities.into_iter().map(cohorts::kind).collect::<Result<Vec<_>, _>>()?;
-        let first = kinds.first().cloned().ok_or_else(|| StoreError::Options("no entity kind is given".into()))?;
+        let first =
+            kinds.first().cloned().ok_or_else(|| StoreError::Options("no entity kind is given".into()))?;
         let permits = options.shard_pipelines_in_flight_max;
         let engine = Arc::new_cyclic(|engine| Engine {
             transport: Arc::new(ClusterTransport(Arc::clone(&cluster))),

@@ -99,7 +99,9 @@ fn merge(batch: &mut FeatureBatchBuilder, settled: Settled<'_, ReplyBlock>) {
         Settled::Answered { keys, output, except } => {
             let block = batch.add_block(output);
             let mut except = except.iter().copied().peekable();
-            for ((place, row), key) in keys.iter().copied().enumerate().zip(0u32..).map(|((p, k), r)| ((p, r), k)) {
+            for ((place, row), key) in
+                keys.iter().copied().enumerate().zip(0u32..).map(|((p, k), r)| ((p, r), k))
+            {
                 if except.next_if_eq(&place).is_none() {
                     batch.place(key, block, row);
                 }
@@ -124,7 +126,8 @@ impl ShardOperation for Read<'_> {
     ) -> BoxFuture<'a, Result<Outcome<ReplyBlock>, PipelineFault>> {
         Box::pin(async move {
             let keys: Vec<&[u8]> = keys.iter().map(|key| self.keys.key(*key)).collect();
-            let rows = self.transport.read(ShardRead { target, keys: &keys, features: self.features }).await?;
+            let rows =
+                self.transport.read(ShardRead { target, keys: &keys, features: self.features }).await?;
             Ok(Outcome { node: rows.node, output: rows.block, faults: rows.faults })
         })
     }

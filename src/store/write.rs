@@ -3,12 +3,14 @@
 //! Invariants: every row is reported as written or rejected; a streaming value is never written without its TTL.
 
 use std::fmt;
+use std::pin::Pin;
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 
 use crate::metrics;
 use crate::model::limits::{
-    FEATURE_VALUE_BYTES_MAX, FEATURES_PER_WRITE_MAX, LOAD_ROWS_PER_BATCH, TTL_SECONDS_MAX, WRITE_TIMEOUT,
+    FEATURE_VALUE_BYTES_MAX, FEATURES_PER_WRITE_MAX, LOAD_BYTES_PER_BATCH, LOAD_ROWS_PER_BATCH,
+    TTL_SECONDS_MAX, WRITE_TIMEOUT,
 };
 use crate::model::{EntityId, FeatureName, FeatureRow, FeatureValue};
 use crate::shard::{Command, Reply, StreamingWrite};
@@ -57,9 +59,9 @@ impl FeatureStore {
     {
         let ttl_seconds = check_ttl(ttl_seconds.unwrap_or(self.kind.options.batch_ttl_seconds))?;
         let mut report = LoadReport::default();
-        let mut batches = std::pin::pin!(rows.ready_chunks(LOAD_ROWS_PER_BATCH));
+        let mut rows = std::pin::pin!(rows);
         // One batch after the other: two at once could apply two rows of one id in the wrong order.
-        while let Some(batch) = batches.next().await {
+        while let Some(batch) = next_batch(rows.as_mut()).await {
             let results = self.load_batch(&batch, ttl_seconds).await;
             for (row, result) in batch.into_iter().zip(results) {
                 match result {
@@ -148,13 +150,26 @@ impl FeatureStore {
         let result = match answer {
             Err(reason) => Err(StoreError::from(reason)),
             Ok(replies) if every_ttl_is_set(way, &replies, features.len()) => Ok(()),
-            Ok(replies) => {
-                Err(StoreError::Broken(format!("not every field of {id:?} got its TTL; the server answered {replies:?}")))
-            }
+            Ok(replies) => Err(StoreError::Broken(format!(
+                "not every field of {id:?} got its TTL; the server answered {replies:?}"
+            ))),
         };
         metrics::writes("streaming", u64::from(result.is_ok()), u64::from(result.is_err()));
         result
     }
+}
+
+/// The next rows that are ready, at least one, within the limits of a batch; `None` at the end.
+async fn next_batch<R: AsRef<FeatureRow>>(mut rows: Pin<&mut impl Stream<Item = R>>) -> Option<Vec<R>> {
+    let first = rows.next().await?;
+    let mut bytes = first.as_ref().size_bytes();
+    let mut batch = vec![first];
+    while batch.len() < LOAD_ROWS_PER_BATCH && bytes < LOAD_BYTES_PER_BATCH {
+        let Some(Some(row)) = rows.next().now_or_never() else { break };
+        bytes += row.as_ref().size_bytes();
+        batch.push(row);
+    }
+    Some(batch)
 }
 
 /// A TTL that Redis takes, in seconds.
@@ -202,7 +217,9 @@ fn row_result(answer: &KeyReplies, number: usize) -> Result<(), RowRejected> {
     let replies = answer.as_ref().map_err(|reason| RowRejected(reason.to_string()))?;
     match replies.get(number * COMMANDS_PER_ROW + 1).and_then(Reply::as_i64) {
         Some(1) => Ok(()),
-        _ => Err(RowRejected("the values were written, but the key was gone before it got its TTL".to_owned())),
+        _ => {
+            Err(RowRejected("the values were written, but the key was gone before it got its TTL".to_owned()))
+        }
     }
 }
 
@@ -216,7 +233,8 @@ fn streaming_write(
     match way {
         StreamingWrite::Hsetex => {
             let pairs = features.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-            let command = Command::new("HSETEX").arg(key).arg("EX").number(ttl_seconds).arg("FIELDS").number(count);
+            let command =
+                Command::new("HSETEX").arg(key).arg("EX").number(ttl_seconds).arg("FIELDS").number(count);
             vec![command.args(pairs)]
         }
         StreamingWrite::Transaction => {
@@ -234,7 +252,9 @@ fn every_ttl_is_set(way: StreamingWrite, replies: &[Reply], count: usize) -> boo
         (StreamingWrite::Hsetex, [code]) => code.as_i64() == Some(1),
         (StreamingWrite::Transaction, [_, _, _, Reply::Array(results)]) => match &results[..] {
             [set, Reply::Array(codes)] => {
-                set.as_i64().is_some() && codes.len() == count && codes.iter().all(|code| code.as_i64() == Some(1))
+                set.as_i64().is_some()
+                    && codes.len() == count
+                    && codes.iter().all(|code| code.as_i64() == Some(1))
             }
             _ => false,
         },

@@ -1,0 +1,171 @@
+//! The answer of the HTTP API: `{"features":[…],"rows":[{"id","status","values":[…]}],"summary":{…}}`.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::Encoder;
+use super::text::{push_cell, push_str};
+use crate::model::{BatchSummary, FeatureBatch, FeatureName, RowView};
+
+/// Writes one JSON document. The summary adds up all its batches.
+#[derive(Debug)]
+pub struct JsonEncoder {
+    features: Vec<FeatureName>,
+    summary: BatchSummary,
+    first: bool,
+}
+
+impl JsonEncoder {
+    /// For batches of these features.
+    pub fn new(features: &[FeatureName]) -> Self {
+        Self { features: features.to_vec(), summary: BatchSummary::default(), first: true }
+    }
+}
+
+impl Encoder for JsonEncoder {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"features\":[");
+        for (index, name) in self.features.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            push_str(out, name);
+        }
+        out.extend_from_slice(b"],\"rows\":[");
+    }
+
+    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) {
+        debug_assert_eq!(batch.features(), self.features);
+        for row in batch.rows() {
+            if !self.first {
+                out.push(b',');
+            }
+            self.first = false;
+            encode_row(out, &row);
+        }
+        self.summary.add(batch.summary());
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>, elapsed: Duration) {
+        let BatchSummary { found, partial, missing, unavailable, shards } = self.summary;
+        // Whole microseconds, so three decimals at most; a Vec takes any write.
+        #[expect(clippy::cast_precision_loss, reason = "exact below 285 years")]
+        let elapsed_ms = elapsed.as_micros() as f64 / 1000.0;
+        let _ = write!(
+            out,
+            "],\"summary\":{{\"found\":{found},\"partial\":{partial},\"missing\":{missing},\
+             \"unavailable\":{unavailable},\"shards\":{shards},\"elapsed_ms\":{elapsed_ms}}}}}"
+        );
+    }
+}
+
+/// Appends one row, `{"id":…,"status":…,"values":[…]}`: values are strings, `{"base64":…}` where they are not
+/// UTF-8, `null` where absent; `"error"` says why a row is unavailable.
+pub fn encode_row(out: &mut Vec<u8>, row: &RowView<'_>) {
+    push_head(out, row);
+    out.extend_from_slice(b",\"values\":[");
+    for (index, cell) in row.values().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_cell(out, cell);
+    }
+    out.push(b']');
+    push_tail(out, row);
+}
+
+/// Opens the object of a row: id and status.
+pub(super) fn push_head(out: &mut Vec<u8>, row: &RowView<'_>) {
+    out.extend_from_slice(b"{\"id\":");
+    push_str(out, row.id);
+    out.extend_from_slice(b",\"status\":\"");
+    out.extend_from_slice(row.status.as_str().as_bytes());
+    out.push(b'"');
+}
+
+/// Closes it, with the reason where there is one.
+pub(super) fn push_tail(out: &mut Vec<u8>, row: &RowView<'_>) {
+    if let Some(reason) = row.reason {
+        out.extend_from_slice(b",\"error\":");
+        push_str(out, &reason.to_string());
+    }
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::super::Format;
+    use super::super::testing::{self, json_cell, sample};
+    use super::*;
+
+    #[test]
+    fn an_answer_has_features_rows_and_a_summary() {
+        let out = Format::Json.encode(&sample(), Duration::from_nanos(12_345_678));
+        let out = String::from_utf8(out).unwrap().replace("},{", "},\n{");
+        insta::assert_snapshot!(out, @r#"
+        {"features":["risk","a,\"b\""],"rows":[{"id":"u0001","status":"found","values":["low",""]},
+        {"id":"u \"2\",\n","status":"partial","values":["a\"b,c\r\n\u0001\\",null]},
+        {"id":"u🦀","status":"missing","values":[null,null]},
+        {"id":"u0004","status":"unavailable","values":[null,null],"error":"deadline exceeded; last: shard said \"LOADING\""},
+        {"id":"u0001","status":"found","values":[{"base64":"//4="},"é"]}],"summary":{"found":2,"partial":1,"missing":1,"unavailable":1,"shards":3,"elapsed_ms":12.345}}
+        "#);
+    }
+
+    #[test]
+    fn a_single_row_is_written_as_in_a_batch() {
+        let batch = sample();
+        let mut out = Vec::new();
+        encode_row(&mut out, &batch.row(3).unwrap());
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"id":"u0004","status":"unavailable","values":[null,null],"error":"deadline exceeded; last: shard said \"LOADING\""}"#);
+    }
+
+    #[test]
+    fn many_batches_make_one_document_with_one_summary() {
+        let batch = sample();
+        let mut encoder = JsonEncoder::new(batch.features());
+        let mut out = Vec::new();
+        encoder.begin(&mut out);
+        encoder.batch(&mut out, &batch);
+        encoder.batch(&mut out, &batch);
+        encoder.end(&mut out, Duration::from_secs(1));
+        let answer: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(answer["rows"].as_array().unwrap().len(), 2 * batch.len());
+        insta::assert_snapshot!(answer["summary"], @r#"{"elapsed_ms":1000,"found":4,"missing":2,"partial":2,"shards":3,"unavailable":2}"#);
+    }
+
+    #[test]
+    fn an_empty_batch_is_a_document_too() {
+        let out = Format::Json.encode(&testing::batch(&[], &[]), Duration::ZERO);
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"features":[],"rows":[],"summary":{"found":0,"partial":0,"missing":0,"unavailable":0,"shards":3,"elapsed_ms":0}}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_batch_reads_back_in_order(table in testing::table()) {
+            let batch = table.batch();
+            let answer: Value = serde_json::from_slice(&Format::Json.encode(&batch, Duration::ZERO)).unwrap();
+            let names: Vec<&str> = answer["features"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
+            prop_assert!(names.iter().eq(table.features.iter()));
+            let rows = answer["rows"].as_array().unwrap();
+            prop_assert_eq!(rows.len(), table.rows.len());
+            for (row, (id, cells)) in rows.iter().zip(&table.rows) {
+                prop_assert_eq!(row["id"].as_str(), Some(id.as_str()));
+                prop_assert_eq!(row["status"].as_str(), Some(table.status(cells)));
+                prop_assert_eq!(row.get("error").is_some(), cells.is_none());
+                let values = row["values"].as_array().unwrap();
+                prop_assert_eq!(values.len(), table.features.len());
+                for (index, value) in values.iter().enumerate() {
+                    prop_assert_eq!(json_cell(value), cells.as_ref().and_then(|cells| cells[index].clone()));
+                }
+            }
+            let summary = &answer["summary"];
+            for status in ["found", "partial", "missing", "unavailable"] {
+                let count = table.rows.iter().filter(|(_, cells)| table.status(cells) == status).count();
+                prop_assert_eq!(summary[status].as_u64(), Some(count as u64));
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Output formats, one file each, straight from the cells of a [`FeatureBatch`].
+//!
+//! Invariants: rows keep their order and their status; an absent feature never looks like an empty value; no
+//! byte of a value is changed; nothing is built per row or per value besides the output.
+
+mod csv;
+mod json;
+mod ndjson;
+mod text;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::model::{FeatureBatch, FeatureName};
+
+pub use self::csv::CsvEncoder;
+pub use json::{JsonEncoder, encode_row};
+pub use ndjson::NdjsonEncoder;
+
+/// An output format. To add one: a file beside this one, and a line in each place below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// One document: the features once, rows of values, a summary.
+    Json,
+    /// One object a line, features by name.
+    Ndjson,
+    /// A header, then one record per row.
+    Csv,
+}
+
+/// A text that is no [`Format`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown format {0:?}; known are json, ndjson and csv")]
+pub struct FormatError(String);
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Csv];
+
+    /// The name on the command line, which is also the usual file extension.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// The usual file extension, without a dot.
+    pub fn extension(self) -> &'static str {
+        self.as_str()
+    }
+
+    /// The media type, for `Content-Type` and `Accept`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv",
+        }
+    }
+
+    /// An encoder for one output whose batches all have these features.
+    pub fn encoder(self, features: &[FeatureName]) -> Box<dyn Encoder> {
+        match self {
+            Self::Json => Box::new(JsonEncoder::new(features)),
+            Self::Ndjson => Box::new(NdjsonEncoder::new(features)),
+            Self::Csv => Box::new(CsvEncoder::new(features)),
+        }
+    }
+
+    /// A whole output of one batch; `elapsed` is how long the read took.
+    pub fn encode(self, batch: &FeatureBatch, elapsed: Duration) -> Vec<u8> {
+        // Room for short values; longer ones let the buffer grow.
+        let mut out = Vec::with_capacity(256 + batch.len() * (48 + 12 * batch.features().len()));
+        let mut encoder = self.encoder(batch.features());
+        encoder.begin(&mut out);
+        encoder.batch(&mut out, batch);
+        encoder.end(&mut out, elapsed);
+        out
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        let known = Self::ALL.into_iter().find(|format| format.as_str().eq_ignore_ascii_case(text));
+        known.ok_or_else(|| FormatError(text.to_owned()))
+    }
+}
+
+/// Writes batches as one output: [`begin`](Encoder::begin) once, [`batch`](Encoder::batch) as often as there
+/// are batches, [`end`](Encoder::end) once. Each appends to `out`, which the caller may empty in between.
+pub trait Encoder: Send {
+    /// What comes before the first row.
+    fn begin(&mut self, out: &mut Vec<u8>);
+
+    /// The rows of a batch, which has the features that the encoder was made for.
+    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch);
+
+    /// What comes after the last row; `elapsed` is how long the whole read took.
+    fn end(&mut self, out: &mut Vec<u8>, elapsed: Duration);
+}
+
+#[cfg(test)]
+mod testing;
+
+#[cfg(test)]
+mod tests {
+    use super::testing::sample;
+    use super::*;
+
+    #[test]
+    fn a_format_reads_back_from_its_name() {
+        for format in Format::ALL {
+            assert_eq!(format.to_string().parse(), Ok(format));
+            assert_eq!(format.extension().to_ascii_uppercase().parse(), Ok(format));
+        }
+        insta::assert_snapshot!("xml".parse::<Format>().unwrap_err(), @r#"unknown format "xml"; known are json, ndjson and csv"#);
+        let types = Format::ALL.map(Format::content_type).join(" ");
+        insta::assert_snapshot!(types, @"application/json application/x-ndjson text/csv");
+    }
+
+    #[test]
+    fn streaming_rows_of_many_batches_gives_the_same_rows_as_one() {
+        let batch = sample();
+        for format in [Format::Ndjson, Format::Csv] {
+            let mut encoder = format.encoder(batch.features());
+            let mut twice = Vec::new();
+            encoder.begin(&mut twice);
+            let header_bytes = twice.len();
+            encoder.batch(&mut twice, &batch);
+            encoder.batch(&mut twice, &batch);
+            encoder.end(&mut twice, Duration::ZERO);
+            let once = format.encode(&batch, Duration::ZERO);
+            assert_eq!(twice, [&once[..], &once[header_bytes..]].concat(), "{format}");
+        }
+    }
+}

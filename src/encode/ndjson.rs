@@ -1,0 +1,92 @@
+//! One row a line: `{"id":…,"status":…,"features":{"name":value-or-null,…}}`, with `"error"` where unavailable.
+
+use std::time::Duration;
+
+use super::Encoder;
+use super::json::{push_head, push_tail};
+use super::text::{push_cell, push_str};
+use crate::model::{FeatureBatch, FeatureName};
+
+/// Writes one line per row, and nothing before or after.
+#[derive(Debug)]
+pub struct NdjsonEncoder {
+    /// `"name":` of every feature, escaped once; from the second on with the comma before it.
+    keys: Vec<Vec<u8>>,
+}
+
+impl NdjsonEncoder {
+    /// For batches of these features.
+    pub fn new(features: &[FeatureName]) -> Self {
+        let key = |(index, name): (usize, &FeatureName)| {
+            let mut key = if index > 0 { b",".to_vec() } else { Vec::new() };
+            push_str(&mut key, name);
+            key.push(b':');
+            key
+        };
+        Self { keys: features.iter().enumerate().map(key).collect() }
+    }
+}
+
+impl Encoder for NdjsonEncoder {
+    fn begin(&mut self, _out: &mut Vec<u8>) {}
+
+    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) {
+        debug_assert_eq!(batch.features().len(), self.keys.len());
+        for row in batch.rows() {
+            push_head(out, &row);
+            out.extend_from_slice(b",\"features\":{");
+            for (key, cell) in self.keys.iter().zip(row.values()) {
+                out.extend_from_slice(key);
+                push_cell(out, cell);
+            }
+            out.push(b'}');
+            push_tail(out, &row);
+            out.push(b'\n');
+        }
+    }
+
+    fn end(&mut self, _out: &mut Vec<u8>, _elapsed: Duration) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::super::Format;
+    use super::super::testing::{self, json_cell, sample};
+    use super::*;
+
+    #[test]
+    fn a_row_is_a_line() {
+        let out = Format::Ndjson.encode(&sample(), Duration::ZERO);
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+        {"id":"u0001","status":"found","features":{"risk":"low","a,\"b\"":""}}
+        {"id":"u \"2\",\n","status":"partial","features":{"risk":"a\"b,c\r\n\u0001\\","a,\"b\"":null}}
+        {"id":"u🦀","status":"missing","features":{"risk":null,"a,\"b\"":null}}
+        {"id":"u0004","status":"unavailable","features":{"risk":null,"a,\"b\"":null},"error":"deadline exceeded; last: shard said \"LOADING\""}
+        {"id":"u0001","status":"found","features":{"risk":{"base64":"//4="},"a,\"b\"":"é"}}
+        "#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_batch_reads_back_in_order(table in testing::table()) {
+            let out = Format::Ndjson.encode(&table.batch(), Duration::ZERO);
+            let lines: Vec<&[u8]> = out.split_inclusive(|byte| *byte == b'\n').collect();
+            prop_assert_eq!(lines.len(), table.rows.len());
+            for (line, (id, cells)) in lines.into_iter().zip(&table.rows) {
+                let row: Value = serde_json::from_slice(line).unwrap();
+                prop_assert_eq!(row["id"].as_str(), Some(id.as_str()));
+                prop_assert_eq!(row["status"].as_str(), Some(table.status(cells)));
+                prop_assert_eq!(row.get("error").is_some(), cells.is_none());
+                let features = row["features"].as_object().unwrap();
+                prop_assert_eq!(features.len(), table.features.len());
+                for (index, name) in table.features.iter().enumerate() {
+                    let cell = cells.as_ref().and_then(|cells| cells[index].clone());
+                    prop_assert_eq!(json_cell(&features[name]), cell);
+                }
+            }
+        }
+    }
+}
