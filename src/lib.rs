@@ -1,5 +1,6 @@
 //! slotwise: a cluster-aware, high-throughput serving engine for machine-learning features in Redis Cluster.
 
+pub mod config;
 pub mod encode;
 pub mod ingest;
 pub mod metrics;

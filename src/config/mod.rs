@@ -1,0 +1,261 @@
+//! Settings: a file, then the environment, then flags, each over the one before; checked once, before anything
+//! is connected.
+//!
+//! Two stages: raw serde structs that know no unknown field, then validated structs. No component takes the whole.
+
+mod entity;
+mod read;
+mod redis;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::shard::RedisSettings;
+use crate::store::{EntityOptions, StoreOptions};
+
+/// Name of the entity kind where none is configured.
+pub const DEFAULT_ENTITY: &str = "user";
+
+/// Why settings can't be used. Names the file and the field.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file can't be read.
+    #[error("{path}: can't be read: {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is no TOML, or has a field that is not known or of another type.
+    #[error("{path}: {error}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What and where, with the line.
+        error: Box<toml::de::Error>,
+    },
+    /// A value does not make sense.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// The field, such as `entity[1].prefix`, or the flag.
+        field: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl ConfigError {
+    fn invalid(field: impl Into<String>, problem: impl std::fmt::Display) -> Self {
+        Self::Invalid { field: field.into(), problem: problem.to_string() }
+    }
+}
+
+/// What flags and the environment say; it stands over what the file says.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--redis-url` or `SLOTWISE_REDIS_URL`: addresses, already split.
+    pub redis_urls: Vec<String>,
+    /// `SLOTWISE_REDIS_USERNAME`.
+    pub redis_username: Option<String>,
+    /// `SLOTWISE_REDIS_PASSWORD`.
+    pub redis_password: Option<String>,
+    /// `--key-prefix`.
+    pub key_prefix: Option<String>,
+    /// `--entity`: the kind that `key_prefix` is for, where there are several.
+    pub entity: Option<String>,
+}
+
+/// Everything, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How to reach the cluster; `None` where no address is given anywhere.
+    pub redis: Option<RedisSettings>,
+    /// The kinds of entity, at least one.
+    pub entities: Vec<EntityOptions>,
+    /// Limits of requests.
+    pub store: StoreOptions,
+    /// The HTTP server.
+    pub http: RawHttp,
+}
+
+/// The file as it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    #[serde(default)]
+    redis: redis::RawRedis,
+    #[serde(default)]
+    read: read::RawRead,
+    #[serde(default)]
+    shard: read::RawShard,
+    #[serde(default)]
+    http: RawHttp,
+    #[serde(default)]
+    entity: Vec<entity::RawEntity>,
+}
+
+/// The `[http]` section; fields that are left out keep the server's defaults.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawHttp {
+    /// Address and port to listen on.
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+impl Config {
+    /// Reads `file`, where there is one, and puts `overrides` over it.
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let (raw, folder) = match file {
+            None => (RawConfig::default(), PathBuf::new()),
+            Some(path) => (read_file(path)?, path.parent().map(Path::to_path_buf).unwrap_or_default()),
+        };
+        Ok(Self {
+            redis: raw.redis.validate(overrides, &folder)?,
+            entities: entity::validate(raw.entity, overrides, &folder)?,
+            store: read::validate(&raw.read, &raw.shard)?,
+            http: raw.http,
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<RawConfig, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+    toml::from_str(&text)
+        .map_err(|error| ConfigError::Malformed { path: path.to_owned(), error: Box::new(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slot::CohortTag;
+    use crate::store::CohortMembers;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slotwise.toml");
+        std::fs::write(&path, text).unwrap();
+        std::fs::write(folder.path().join("vip.txt"), "u1\nu 2\n").unwrap();
+        std::fs::write(folder.path().join("secret"), "hunter2\n").unwrap();
+        let shown = folder.path().display().to_string();
+        Config::load(Some(&path), &Overrides::default())
+            .map_err(|error| error.to_string().replace(&shown, ""))
+    }
+
+    #[test]
+    fn nothing_at_all_is_one_kind_with_defaults() {
+        let config = Config::load(None, &Overrides::default()).unwrap();
+        assert!(config.redis.is_none());
+        assert_eq!(config.entities, [EntityOptions::default()]);
+        assert_eq!(config.store, StoreOptions::default());
+    }
+
+    #[test]
+    fn every_section_is_read() {
+        let config = load(
+            r#"
+            [redis]
+            urls = ["redis://10.0.0.1:7001", "10.0.0.2:7002"]
+            username = "ada"
+            password_file = "secret"
+            response_timeout_ms = 250
+            [read]
+            batch_ids_max = 500
+            request_timeout_ms = 40
+            [shard]
+            pipelines_in_flight_max = 2
+            [http]
+            listen = "127.0.0.1:9000"
+            [[entity]]
+            name = "user"
+            [[entity.cohort]]
+            name = "vip"
+            tags = ["v0", "v1"]
+            members_file = "vip.txt"
+            [[entity]]
+            name = "merchant"
+            prefix = "m:"
+            streaming_ttl_seconds = 60
+            [[entity.cohort]]
+            name = "top"
+            members_set = "m-top"
+            refresh_seconds = 5
+            "#,
+        )
+        .unwrap();
+        let redis = config.redis.unwrap();
+        assert_eq!(redis.seeds_text(), "10.0.0.1:7001, 10.0.0.2:7002");
+        assert_eq!((redis.username.as_deref(), redis.password.as_deref()), (Some("ada"), Some("hunter2")));
+        assert_eq!(redis.response_timeout.as_millis(), 250);
+        assert_eq!(config.store.batch_ids_max, 500);
+        assert_eq!(config.store.shard_pipelines_in_flight_max, 2);
+        assert_eq!(config.http.listen.unwrap().port(), 9000);
+        let [user, merchant] = &config.entities[..] else { panic!("{:?}", config.entities) };
+        assert_eq!(user.prefix, "fs:user:");
+        let CohortMembers::Listed(members) = &user.cohorts[0].members else { panic!() };
+        assert_eq!(members.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["u1", "u 2"]);
+        assert_eq!(merchant.streaming_ttl_seconds, 60);
+        assert_eq!(
+            merchant.cohorts[0].tags,
+            [CohortTag::new("top").unwrap()],
+            "the name is the tag by default"
+        );
+    }
+
+    #[test]
+    fn a_typo_is_named_with_its_line() {
+        let error = load("[redis]\nurls = []\n[read]\nbatch_id_max = 5\n").unwrap_err();
+        assert!(error.contains("line 4") && error.contains("batch_id_max"), "{error}");
+        let error = load("[redis\n").unwrap_err();
+        assert!(error.contains("line 1"), "{error}");
+        let error = load("[read]\nbatch_ids_max = \"many\"\n").unwrap_err();
+        assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_named() {
+        for (text, field) in [
+            ("[redis]\nurls = [\"http://x:1\"]", "redis.urls"),
+            ("[redis]\nurls = [\"h:1\"]\npassword_file = \"none\"", "none"),
+            ("[redis]\nurls = [\"h:1\"]\nresponse_timeout_ms = 0", "redis.response_timeout_ms"),
+            ("[read]\nbatch_ids_max = 0", "read.batch_ids_max"),
+            ("[read]\nrequest_timeout_ms = 90000", "read.request_timeout_ms"),
+            ("[shard]\npipeline_commands_max = 0", "shard.pipeline_commands_max"),
+            ("[[entity]]\nname = \"\"", "entity[0].name"),
+            ("[[entity]]\nname = \"u\"\nbatch_ttl_seconds = 0", "entity[0].batch_ttl_seconds"),
+            ("[[entity]]\nname = \"u\"\n[[entity.cohort]]\nname = \"v\"", "entity[0].cohort[0]"),
+            (
+                "[[entity]]\nname = \"u\"\n[[entity.cohort]]\nname = \"v\"\nmembers = []\nmembers_set = \"s\"",
+                "entity[0].cohort[0]",
+            ),
+            (
+                "[[entity]]\nname = \"u\"\n[[entity.cohort]]\nname = \"v\"\ntags = [\"{x\"]\nmembers = []",
+                "entity[0].cohort[0].tags[0]",
+            ),
+            (
+                "[[entity]]\nname = \"u\"\n[[entity.cohort]]\nname = \"v\"\nmembers = [\"a\", \"\"]",
+                "entity[0].cohort[0].members[1]",
+            ),
+        ] {
+            let error = load(text).map(|_| ()).unwrap_err();
+            assert!(error.contains(field), "{text:?} says {error:?}");
+        }
+    }
+
+    #[test]
+    fn flags_stand_over_the_file() {
+        let overrides = Overrides {
+            redis_urls: vec!["10.9.9.9:1".into()],
+            key_prefix: Some("other:".into()),
+            redis_password: Some("p".into()),
+            ..Overrides::default()
+        };
+        let config = Config::load(None, &overrides).unwrap();
+        let redis = config.redis.unwrap();
+        assert_eq!(redis.seeds_text(), "10.9.9.9:1");
+        assert_eq!(redis.password.as_deref(), Some("p"));
+        assert_eq!(config.entities[0].prefix, "other:");
+    }
+}

@@ -1,0 +1,69 @@
+//! `[redis]`: where the cluster is and who asks.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::shard::RedisSettings;
+
+use super::{ConfigError, Overrides};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRedis {
+    #[serde(default)]
+    urls: Vec<String>,
+    username: Option<String>,
+    /// A file that holds the password and nothing else; a password has no place in a config file.
+    password_file: Option<PathBuf>,
+    connect_timeout_ms: Option<u64>,
+    response_timeout_ms: Option<u64>,
+    startup_timeout_ms: Option<u64>,
+}
+
+impl RawRedis {
+    pub(super) fn validate(
+        self,
+        overrides: &Overrides,
+        folder: &Path,
+    ) -> Result<Option<RedisSettings>, ConfigError> {
+        let (urls, field) = if overrides.redis_urls.is_empty() {
+            (&self.urls, "redis.urls")
+        } else {
+            (&overrides.redis_urls, "--redis-url")
+        };
+        if urls.is_empty() {
+            return Ok(None);
+        }
+        let mut settings =
+            RedisSettings::from_urls(urls).map_err(|error| ConfigError::invalid(field, error))?;
+        if let Some(username) = overrides.redis_username.as_ref().or(self.username.as_ref()) {
+            settings.username = Some(username.as_str().into());
+        }
+        if let Some(password) = &overrides.redis_password {
+            settings.password = Some(password.as_str().into());
+        } else if let Some(file) = &self.password_file {
+            let path = folder.join(file);
+            let text =
+                std::fs::read_to_string(&path).map_err(|error| ConfigError::Unreadable { path, error })?;
+            settings.password = Some(text.trim_end_matches(['\r', '\n']).into());
+        }
+        set(&mut settings.connect_timeout, self.connect_timeout_ms, "redis.connect_timeout_ms")?;
+        set(&mut settings.response_timeout, self.response_timeout_ms, "redis.response_timeout_ms")?;
+        set(&mut settings.startup_timeout, self.startup_timeout_ms, "redis.startup_timeout_ms")?;
+        Ok(Some(settings))
+    }
+}
+
+/// Sets a wait to the given milliseconds; none of them may be nothing.
+fn set(wait: &mut Duration, given_ms: Option<u64>, field: &str) -> Result<(), ConfigError> {
+    match given_ms {
+        None => Ok(()),
+        Some(0) => Err(ConfigError::invalid(field, "0 would never let anything be answered")),
+        Some(ms) => {
+            *wait = Duration::from_millis(ms);
+            Ok(())
+        }
+    }
+}
