@@ -1,6 +1,8 @@
 //! slotwise: a cluster-aware, high-throughput serving engine for machine-learning features in Redis Cluster.
 
+pub mod cli;
 pub mod config;
+pub mod devcluster;
 pub mod encode;
 pub mod ingest;
 pub mod metrics;

@@ -1,2 +1,33 @@
-//! x
-fn main() {}
+//! Reads the command line, runs the command, gives the exit status: 0 done, 1 failed, 2 wrong usage, 3 in part.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use slotwise::cli::{self, Cli, UsageError};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // Help goes to standard output, wrong usage to standard error; a closed one changes nothing.
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    match runtime.block_on(cli::run(cli)) {
+        Ok(code) => code,
+        Err(error) => failed(&error),
+    }
+}
+
+/// One line, whatever the error says; 2 where the command was called wrongly.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let line = format!("{error:#}").replace(['\r', '\n'], " ");
+    let _ = writeln!(std::io::stderr(), "slotwise: {line}");
+    if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,220 @@
+//! `slotwise batch`: features of many entities, in input order, in the memory of a few windows.
+
+use std::fs::File;
+use std::io::{BufWriter, Write, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use futures::stream::{self, StreamExt};
+use tokio::sync::mpsc;
+
+use crate::encode::Format;
+use crate::ingest::{IdsError, IdsFormat, IdsReader};
+use crate::model::{BatchSummary, EntityId, FeatureBatch, FeatureName};
+use crate::store::FeatureStore;
+
+use super::common::{Common, UsageError, feature_names, wrong_request};
+use super::progress::{self, Unit, per_second};
+
+const EXAMPLES: &str = "\
+Examples:
+  slotwise batch --ids ids.txt --features risk_segment,tx_count_7d > features.ndjson
+  slotwise batch --ids - --features country_iso --format csv --output features.csv < ids.txt
+  slotwise batch --ids ids.json --ids-format json --feature 'a,b' --feature c
+
+One row per id, in the order given; status is found, partial, missing or unavailable. Exit status 3 where a row is \
+unavailable. An output file gets its name when it is complete; until then it is called FILE.partial.";
+
+/// Windows that are read from Redis while an earlier one is written out.
+const WINDOWS_IN_FLIGHT: usize = 2;
+/// Windows of ids that are read ahead.
+const WINDOWS_READ_AHEAD: usize = 2;
+/// Deadline of one window where none is given: long enough to outlast a failover.
+const WINDOW_TIMEOUT_MS: u64 = 10_000;
+const OUTPUT_BUFFER_BYTES: usize = 1 << 18;
+
+/// Arguments of `slotwise batch`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct BatchArgs {
+    /// The ids, one a line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    ids: PathBuf,
+    /// How ids are written: lines, or json (one JSON string a line, for ids with line breaks)
+    #[arg(long, default_value_t = IdsFormat::Lines)]
+    ids_format: IdsFormat,
+    /// Features, separated by commas
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', required_unless_present = "feature")]
+    features: Vec<String>,
+    /// One more feature, taken as it is; may be repeated
+    #[arg(long, value_name = "NAME")]
+    feature: Vec<String>,
+    /// Output format: ndjson, csv or json
+    #[arg(long, default_value_t = Format::Ndjson)]
+    format: Format,
+    /// Where the rows go; - is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// Ids that are read together
+    #[arg(long, value_name = "IDS", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    batch_size: usize,
+    /// Deadline of each such read, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = WINDOW_TIMEOUT_MS, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout_ms: u64,
+}
+
+/// Runs the command.
+pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<ExitCode> {
+    let texts = args.features.iter().chain(&args.feature).map(String::as_str);
+    let features: Arc<[FeatureName]> = feature_names(texts)?.into();
+    // What can be wrong about files shows before anything is connected.
+    let ids = IdsReader::open(&args.ids, args.ids_format)?;
+    let input_bytes = std::fs::metadata(&args.ids).ok().filter(|file| file.is_file()).map(|file| file.len());
+    let store = common.store().await?;
+    check_limits(&store, &args, features.len())?;
+    let mut output = Output::create(&args.output)?;
+
+    let bar = progress::bar(input_bytes, if input_bytes.is_some() { Unit::Bytes } else { Unit::Rows });
+    let started = Instant::now();
+    let timeout = Duration::from_millis(args.timeout_ms);
+    let mut summary = BatchSummary::default();
+    let mut encoder = args.format.encoder(&features);
+    let mut encoded = Vec::new();
+    encoder.begin(&mut encoded);
+    let windows = read_ahead(ids, args.batch_size);
+    let reads = windows.map(|window| read(&store, Arc::clone(&features), timeout, window));
+    let mut answers = reads.buffered(WINDOWS_IN_FLIGHT);
+    while let Some(answer) = answers.next().await {
+        let (batch, bytes_read) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                output.write(&mut encoded)?;
+                output.keep_partial()?;
+                let rows = summary.rows();
+                return Err(error.context(format!("stopped after {rows} rows")));
+            }
+        };
+        summary.add(batch.summary());
+        encoder.batch(&mut encoded, &batch);
+        output.write(&mut encoded)?;
+        bar.set_position(if input_bytes.is_some() { bytes_read } else { summary.rows() as u64 });
+    }
+    encoder.end(&mut encoded, started.elapsed());
+    output.write(&mut encoded)?;
+    output.complete()?;
+    bar.finish_and_clear();
+    closing_line(&summary, started.elapsed())?;
+    Ok(if summary.unavailable > 0 { ExitCode::from(super::DONE_IN_PART) } else { ExitCode::SUCCESS })
+}
+
+/// Limits that a window can break are wrong usage; they are told before the first window is read.
+fn check_limits(store: &FeatureStore, args: &BatchArgs, features: usize) -> anyhow::Result<()> {
+    let limits = store.limits();
+    let cells = args.batch_size.saturating_mul(features);
+    if args.batch_size > limits.batch_ids_max {
+        let max = limits.batch_ids_max;
+        return Err(
+            UsageError(format!("--batch-size: {} is more than the limit of {max}", args.batch_size)).into()
+        );
+    }
+    if cells > limits.batch_cells_max {
+        let fits = (limits.batch_cells_max / features.max(1)).max(1);
+        return Err(UsageError(format!("--batch-size: with {features} features at most {fits} fit")).into());
+    }
+    Ok(())
+}
+
+type Window = Result<(Vec<EntityId>, u64), IdsError>;
+
+/// Reads windows of ids on a thread of its own, a few ahead.
+fn read_ahead(mut ids: IdsReader, batch_size: usize) -> impl stream::Stream<Item = Window> {
+    let (send, mut receive) = mpsc::channel(WINDOWS_READ_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        while let Some(window) = ids.next_window(batch_size).transpose() {
+            let failed = window.is_err();
+            let window = window.map(|window| (window, ids.bytes_read()));
+            // Nobody listens any more: the command is over.
+            if send.blocking_send(window).is_err() || failed {
+                return;
+            }
+        }
+    });
+    stream::poll_fn(move |context| receive.poll_recv(context))
+}
+
+async fn read(
+    store: &FeatureStore,
+    features: Arc<[FeatureName]>,
+    timeout: Duration,
+    window: Window,
+) -> anyhow::Result<(FeatureBatch, u64)> {
+    let (ids, bytes_read) = window?;
+    let batch = store.batch_get_features(ids, features, Some(timeout)).await;
+    Ok((batch.map_err(wrong_request)?, bytes_read))
+}
+
+fn closing_line(summary: &BatchSummary, elapsed: Duration) -> std::io::Result<()> {
+    writeln!(
+        stderr(),
+        "{} rows: {} found, {} partial, {} missing, {} unavailable; {} shards, {:.2} s, {:.0} rows/s",
+        summary.rows(),
+        summary.found,
+        summary.partial,
+        summary.missing,
+        summary.unavailable,
+        summary.shards,
+        elapsed.as_secs_f64(),
+        per_second(summary.rows() as u64, elapsed)
+    )
+}
+
+/// Standard output, or a file that gets its name when it is complete.
+struct Output {
+    writer: BufWriter<Box<dyn Write + Send>>,
+    file: Option<(PathBuf, PathBuf)>,
+}
+
+impl Output {
+    fn create(path: &Path) -> anyhow::Result<Self> {
+        if path.as_os_str() == "-" {
+            return Ok(Self {
+                writer: BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, Box::new(stdout())),
+                file: None,
+            });
+        }
+        if path.is_dir() {
+            return Err(UsageError(format!("--output: {} is a folder", path.display())).into());
+        }
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let file =
+            File::create(&partial).with_context(|| format!("--output: can't write {}", partial.display()))?;
+        let writer = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, Box::new(file) as Box<dyn Write + Send>);
+        Ok(Self { writer, file: Some((partial, path.to_owned())) })
+    }
+
+    fn write(&mut self, encoded: &mut Vec<u8>) -> anyhow::Result<()> {
+        self.writer.write_all(encoded).context("can't write the output")?;
+        encoded.clear();
+        Ok(())
+    }
+
+    fn keep_partial(&mut self) -> anyhow::Result<()> {
+        self.writer.flush().context("can't write the output")
+    }
+
+    fn complete(mut self) -> anyhow::Result<()> {
+        self.writer.flush().context("can't write the output")?;
+        match &self.file {
+            None => Ok(()),
+            Some((partial, path)) => std::fs::rename(partial, path)
+                .with_context(|| format!("--output: can't write {}", path.display())),
+        }
+    }
+}

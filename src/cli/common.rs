@@ -1,0 +1,115 @@
+//! Flags that every command takes, and the store that follows from them.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::config::{Config, Overrides};
+use crate::model::FeatureName;
+use crate::store::{FeatureStore, RequestError, StoreError};
+
+/// The command was called in a way that can't be right; exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+impl From<RequestError> for UsageError {
+    fn from(error: RequestError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// One readable line each.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Addresses of the cluster, separated by commas: redis://[user[:password]@]host[:port]
+    #[arg(
+        long,
+        global = true,
+        env = "SLOTWISE_REDIS_URL",
+        value_name = "URL[,URL…]",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    redis_url: Vec<String>,
+    /// Prefix of the entity's keys [default: fs:user:, or the config's]
+    #[arg(long, global = true, value_name = "PREFIX")]
+    key_prefix: Option<String>,
+    /// Kind of entity, where the config names several
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(super) entity: Option<String>,
+    /// Config file (TOML)
+    #[arg(long, global = true, env = "SLOTWISE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How logs are written to standard error
+    #[arg(long, global = true, env = "SLOTWISE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(super) log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, or a filter such as slotwise=debug
+    #[arg(long, global = true, env = "SLOTWISE_LOG", value_name = "FILTER")]
+    pub(super) log: Option<String>,
+}
+
+impl Common {
+    /// The settings: the config file, with the environment and the flags over it.
+    pub(super) fn settings(&self) -> anyhow::Result<Config> {
+        let from_env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let overrides = Overrides {
+            redis_urls: self.redis_url.iter().filter(|url| !url.trim().is_empty()).cloned().collect(),
+            redis_username: from_env("SLOTWISE_REDIS_USERNAME"),
+            redis_password: from_env("SLOTWISE_REDIS_PASSWORD"),
+            key_prefix: self.key_prefix.clone(),
+            entity: self.entity.clone(),
+        };
+        Ok(Config::load(self.config.as_deref(), &overrides).map_err(|error| UsageError(error.to_string()))?)
+    }
+
+    /// A store of the kind that `--entity` names.
+    pub(super) async fn store(&self) -> anyhow::Result<FeatureStore> {
+        connect(self.settings()?).await?.entity(self.entity.as_deref()).map_err(wrong_request)
+    }
+}
+
+/// Connects as the settings say.
+pub(super) async fn connect(config: Config) -> anyhow::Result<FeatureStore> {
+    let redis = config.redis.ok_or_else(|| {
+        UsageError(
+            "no Redis address is given: pass --redis-url, set SLOTWISE_REDIS_URL, or put redis.urls into the \
+             config file"
+                .to_owned(),
+        )
+    })?;
+    FeatureStore::connect(redis, config.entities, config.store).await.map_err(wrong_store)
+}
+
+/// A request that is at fault is wrong usage here.
+pub(super) fn wrong_request(error: RequestError) -> anyhow::Error {
+    UsageError::from(error).into()
+}
+
+/// Tells wrong usage from failure.
+pub(super) fn wrong_store(error: StoreError) -> anyhow::Error {
+    match error {
+        StoreError::Request(error) => wrong_request(error),
+        error @ StoreError::Options(_) => UsageError(error.to_string()).into(),
+        error @ (StoreError::Connect(_) | StoreError::Unavailable(_) | StoreError::Broken(_)) => error.into(),
+    }
+}
+
+/// Feature names out of flags, with the place of a wrong one.
+pub(super) fn feature_names<'t>(
+    texts: impl IntoIterator<Item = &'t str>,
+) -> anyhow::Result<Vec<FeatureName>> {
+    let parse = |(number, text): (usize, &str)| {
+        FeatureName::new(text).map_err(|error| UsageError(format!("feature {}: {error}", number + 1)).into())
+    };
+    texts.into_iter().enumerate().map(parse).collect()
+}

@@ -1,0 +1,27 @@
+//! `slotwise completions`: completions for a shell.
+
+use std::io::stdout;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+const EXAMPLES: &str = "\
+Examples:
+  source <(slotwise completions bash)
+  slotwise completions zsh > ~/.zfunc/_slotwise";
+
+/// Arguments of `slotwise completions`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "slotwise", &mut stdout());
+    Ok(ExitCode::SUCCESS)
+}
