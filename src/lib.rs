@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod devcluster;
 pub mod encode;
+pub mod http;
 pub mod ingest;
 pub mod metrics;
 pub mod model;

@@ -5,11 +5,14 @@ mod cluster;
 mod cohort;
 mod common;
 mod completions;
+mod demo;
 mod get;
 mod inspect;
 mod load;
 mod logging;
 mod progress;
+mod serve;
+mod server;
 mod signals;
 mod slots;
 
@@ -47,6 +50,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Everything on this machine, to try it: a cluster, users, a stream of features, the server
+    Demo(demo::DemoArgs),
+    /// The production server
+    Serve(serve::ServeArgs),
     /// Load rows: batch features under the key's TTL
     Load(load::LoadArgs),
     /// Read features of many entities, in input order
@@ -70,6 +77,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { common, command } = cli;
     logging::start(&common);
     match command {
+        Command::Demo(args) => demo::run(&common, args).await,
+        Command::Serve(args) => serve::run(&common, args).await,
         Command::Load(args) => load::run(&common, args).await,
         Command::Batch(args) => batch::run(&common, args).await,
         Command::Get(args) => get::run(&common, args).await,

@@ -4,12 +4,15 @@
 //! Two stages: raw serde structs that know no unknown field, then validated structs. No component takes the whole.
 
 mod entity;
+mod http;
 mod read;
 mod redis;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use http::{DEFAULT_LISTEN, HttpConfig};
 
 use crate::shard::RedisSettings;
 use crate::store::{EntityOptions, StoreOptions};
@@ -77,7 +80,7 @@ pub struct Config {
     /// Limits of requests.
     pub store: StoreOptions,
     /// The HTTP server.
-    pub http: RawHttp,
+    pub http: HttpConfig,
 }
 
 /// The file as it is.
@@ -91,17 +94,9 @@ struct RawConfig {
     #[serde(default)]
     shard: read::RawShard,
     #[serde(default)]
-    http: RawHttp,
+    http: http::RawHttp,
     #[serde(default)]
     entity: Vec<entity::RawEntity>,
-}
-
-/// The `[http]` section; fields that are left out keep the server's defaults.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawHttp {
-    /// Address and port to listen on.
-    pub listen: Option<std::net::SocketAddr>,
 }
 
 impl Config {
@@ -115,7 +110,7 @@ impl Config {
             redis: raw.redis.validate(overrides, &folder)?,
             entities: entity::validate(raw.entity, overrides, &folder)?,
             store: read::validate(&raw.read, &raw.shard)?,
-            http: raw.http,
+            http: raw.http.validate()?,
         })
     }
 }
@@ -168,6 +163,7 @@ mod tests {
             pipelines_in_flight_max = 2
             [http]
             listen = "127.0.0.1:9000"
+            requests_in_flight_max = 7
             [[entity]]
             name = "user"
             [[entity.cohort]]
@@ -192,6 +188,7 @@ mod tests {
         assert_eq!(config.store.batch_ids_max, 500);
         assert_eq!(config.store.shard_pipelines_in_flight_max, 2);
         assert_eq!(config.http.listen.unwrap().port(), 9000);
+        assert_eq!(config.http.options.requests_in_flight_max, 7);
         let [user, merchant] = &config.entities[..] else { panic!("{:?}", config.entities) };
         assert_eq!(user.prefix, "fs:user:");
         let CohortMembers::Listed(members) = &user.cohorts[0].members else { panic!() };
@@ -223,6 +220,7 @@ mod tests {
             ("[read]\nbatch_ids_max = 0", "read.batch_ids_max"),
             ("[read]\nrequest_timeout_ms = 90000", "read.request_timeout_ms"),
             ("[shard]\npipeline_commands_max = 0", "shard.pipeline_commands_max"),
+            ("[http]\nconnections_max = 0", "http.connections_max"),
             ("[[entity]]\nname = \"\"", "entity[0].name"),
             ("[[entity]]\nname = \"u\"\nbatch_ttl_seconds = 0", "entity[0].batch_ttl_seconds"),
             ("[[entity]]\nname = \"u\"\n[[entity.cohort]]\nname = \"v\"", "entity[0].cohort[0]"),
@@ -242,6 +240,19 @@ mod tests {
             let error = load(text).map(|_| ()).unwrap_err();
             assert!(error.contains(field), "{text:?} says {error:?}");
         }
+    }
+
+    #[test]
+    fn the_example_is_read_and_says_the_defaults() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/slotwise.example.toml");
+        let config = Config::load(Some(&path), &Overrides::default()).unwrap();
+        assert_eq!(config.store, StoreOptions::default());
+        assert_eq!(config.http.options, crate::http::HttpOptions::default());
+        assert_eq!(config.http.listen, Some(DEFAULT_LISTEN));
+        let default = RedisSettings::from_urls(["redis://127.0.0.1:7101", "redis://127.0.0.1:7102"]).unwrap();
+        assert_eq!(format!("{:?}", config.redis.unwrap()), format!("{default:?}"));
+        let kinds: Vec<_> = config.entities.iter().map(|kind| kind.prefix.as_str()).collect();
+        assert_eq!(kinds, ["fs:user:", "fs:merchant:"]);
     }
 
     #[test]

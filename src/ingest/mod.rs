@@ -9,6 +9,7 @@ mod json_row;
 mod ndjson;
 mod open;
 mod split;
+mod stream;
 mod synthetic;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use ids::{IdsError, IdsFormat, IdsReader};
 pub use json_row::{RowError, parse_features, parse_row};
 pub use ndjson::{NdjsonDecoder, NdjsonSource};
 pub use open::{OpenedSource, RowFormat, RowFormatError};
+pub use stream::{STREAM_SEED, STREAM_USERS_MAX, StreamOptions, stream_features};
 pub use synthetic::{
     BATCH_FEATURES, STREAMING_FEATURES, SYNTHETIC_SEED, SyntheticRng, SyntheticSource, SyntheticUsers,
     streaming_features, synthetic_rng,

@@ -129,6 +129,13 @@ pub fn http_request(route: &str, method: &str, status: u16, seconds: f64) {
     metrics::histogram!(HTTP_DURATION.name, "route" => route, "method" => method).record(seconds);
 }
 
+/// Shows the version of the topology.
+pub fn topology_version(version: u64) {
+    // Versions are far below 2^52.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    gauge(&TOPOLOGY_VERSION).set(version as f64);
+}
+
 /// Counts written or rejected rows. `kind` is `batch` or `streaming`.
 pub fn writes(kind: &'static str, written: u64, rejected: u64) {
     metrics::counter!(WRITES.name, "kind" => kind, "outcome" => "written").increment(written);

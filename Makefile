@@ -1,0 +1,44 @@
+# Everything that is done to this repository has a target here; CI calls `make ci` and nothing else.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+
+# Finds or builds a server, once, and gives it to what follows.
+WITH_REDIS = folder="$$(scripts/redis.sh)" && export SLOTWISE_REDIS_SERVER="$$folder/redis-server" &&
+
+.PHONY: help demo test bench lint ci redis build check-old-server check-cpu
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
+
+ARGS ?= --seed-users 2000
+
+demo: ## Start a real local cluster with features in it, and serve them (ARGS="--port 8090 --shards 3 …")
+	@$(WITH_REDIS) $(CARGO) build --release --quiet && exec target/release/slotwise demo $(ARGS)
+
+test: ## Run every test, on real servers
+	@$(WITH_REDIS) $(CARGO) test
+
+bench: ## Run every benchmark (SLOTWISE_REDIS_URL: against that cluster)
+	@$(WITH_REDIS) $(CARGO) bench
+
+lint: ## Formatting, lints, documentation, shell scripts
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
+
+ci: lint test check-old-server check-cpu ## What CI runs
+
+redis: ## Find or build a suitable server; the last line is its folder
+	@scripts/redis.sh
+
+build: ## Build the program
+	$(CARGO) build --release
+
+check-old-server: ## A server that is too old is refused by name (needs one: SLOTWISE_OLD_REDIS_SERVER, or Debian 12's redis-server)
+	@$(CARGO) build --quiet && scripts/check-old-server.sh target/debug/slotwise
+
+check-cpu: ## Client CPU per entity: at most 0.30 of that of one request per entity
+	@$(WITH_REDIS) $(CARGO) bench --quiet --bench cpu_per_entity -- --check

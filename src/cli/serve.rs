@@ -1,0 +1,52 @@
+//! `slotwise serve`: the production server.
+
+use std::io::{Write, stderr};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::config::DEFAULT_LISTEN;
+use crate::metrics;
+
+use super::common::{Common, connect};
+use super::server;
+use super::signals::Interrupted;
+
+const EXAMPLES: &str = "\
+Examples:
+  slotwise serve --redis-url redis://10.0.0.1:6379,redis://10.0.0.2:6379
+  slotwise serve --config slotwise.toml --listen 127.0.0.1:8080 --log-format json
+
+Then:
+  curl localhost:8080/v1/features/batch -d '{\"ids\":[\"u0001\"],\"features\":[\"risk_segment\"],\"timeout_ms\":50}'
+  curl localhost:8080/readyz
+  curl localhost:8080/metrics
+The whole API: GET /openapi.json. SIGTERM and Ctrl-C let requests in flight finish.";
+
+/// Arguments of `slotwise serve`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ServeArgs {
+    /// Address and port to listen on [default: 127.0.0.1:8080, or the config's]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+/// Runs the command.
+pub(super) async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let mut signals = Interrupted::listen()?;
+    // Before the store is there: what is counted is looked up once, when it is made.
+    let page = metrics::install()?;
+    let config = common.settings()?;
+    let listen = args.listen.or(config.http.listen).unwrap_or(DEFAULT_LISTEN);
+    let options = config.http.options.clone();
+    // A port that is taken shows before the cluster is asked.
+    let listener = server::listen(listen).await?;
+    let store = connect(config).await?;
+    let address = listener.local_addr()?;
+    writeln!(stderr(), "slotwise {} listens on http://{address}", env!("CARGO_PKG_VERSION"))?;
+    server::serve(store, page, options, listener, &mut signals).await?;
+    writeln!(stderr(), "stopped")?;
+    Ok(ExitCode::SUCCESS)
+}
