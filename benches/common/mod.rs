@@ -1,0 +1,187 @@
+//! What the cluster benches share: 100,000 entities of 11 features, loaded once, and the two ways of reading them.
+//!
+//! Every value follows from its entity and its feature alone, so that any answer can be checked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{join_all, try_join_all};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use redis::cluster_async::ClusterConnection;
+use slotwise::FeatureStore;
+use slotwise::model::{EntityId, FeatureBatch, FeatureName};
+use slotwise::shard::RedisSettings;
+use slotwise::slot::Slot;
+use slotwise::store::{EntityOptions, StoreOptions};
+
+/// Entities in the cluster.
+pub(crate) const ENTITIES: u64 = 100_000;
+/// Features that are read of each entity.
+pub(crate) const FEATURES_READ: usize = 10;
+/// The features of an entity; the last five have a TTL of their own.
+const FEATURES: [&str; 11] = [
+    "country_iso",
+    "risk_segment",
+    "account_age_days",
+    "tx_count_7d",
+    "avg_amount_30d",
+    "chargeback_count_180d",
+    "last_login_ts",
+    "last_device_id",
+    "tx_count_5m",
+    "failed_logins_15m",
+    "session_country",
+];
+const STREAMING: &[&str] = FEATURES.split_at(6).1;
+const PREFIX: &str = "bench-read:";
+const TTL_SECONDS: u64 = 86_400;
+const LOAD_ENTITIES_PER_PIPELINE: usize = 500;
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What one request of one entity answers.
+pub(crate) type Cells = Vec<Option<Vec<u8>>>;
+
+/// One batch of random ids.
+pub(crate) struct Request {
+    /// The entities' numbers.
+    pub(crate) numbers: Vec<u64>,
+    /// Their ids.
+    pub(crate) ids: Arc<[EntityId]>,
+}
+
+/// A loaded cluster, and both clients.
+pub(crate) struct Bench {
+    store: FeatureStore,
+    naive: ClusterConnection,
+    features: Arc<[FeatureName]>,
+}
+
+impl Bench {
+    /// Connects both clients to the cluster and loads the entities.
+    pub(crate) async fn connect() -> Self {
+        let url = redis_url();
+        let settings = RedisSettings::from_urls([&url]).expect("an address");
+        let entity = EntityOptions { prefix: PREFIX.to_owned(), ..EntityOptions::new("bench") };
+        let store =
+            FeatureStore::connect(settings, vec![entity], StoreOptions::default()).await.expect("a cluster");
+        load(&store).await;
+        let client = redis::cluster::ClusterClient::builder([url.as_str()])
+            .response_timeout(RESPONSE_TIMEOUT)
+            .build()
+            .expect("a client");
+        let naive = client.get_async_connection().await.expect("a cluster");
+        let names = FEATURES[..FEATURES_READ].iter();
+        let features = names.map(|name| FeatureName::new(*name).expect("a name")).collect();
+        Self { store, naive, features }
+    }
+
+    /// Reads through the store.
+    pub(crate) async fn ours(&self, request: &Request) -> FeatureBatch {
+        let (ids, features) = (Arc::clone(&request.ids), Arc::clone(&self.features));
+        self.store.batch_get_features(ids, features, Some(REQUEST_TIMEOUT)).await.expect("a batch")
+    }
+
+    /// Reads with one request per entity through the same client crate, all at once.
+    pub(crate) async fn naive(&self, request: &Request) -> Vec<Cells> {
+        let reads = request.ids.iter().map(|id| {
+            let mut connection = self.naive.clone();
+            async move {
+                let mut hmget = redis::cmd("HMGET");
+                hmget.arg([PREFIX, id.as_str()].concat());
+                for feature in &*self.features {
+                    hmget.arg(feature.as_str());
+                }
+                hmget.query_async::<Cells>(&mut connection).await.expect("an answer")
+            }
+        });
+        join_all(reads).await
+    }
+
+    /// Reads both ways and compares every cell with what was loaded.
+    pub(crate) async fn check(&self, request: &Request) {
+        let batch = self.ours(request).await;
+        let rows = self.naive(request).await;
+        assert_eq!((batch.len(), rows.len()), (request.ids.len(), request.ids.len()));
+        for (row, number) in request.numbers.iter().enumerate() {
+            for feature in 0..FEATURES_READ {
+                let loaded = value(*number, feature);
+                let told = |who: &str| format!("{who}: {} of {}", FEATURES[feature], request.ids[row]);
+                assert_eq!(batch.value(row, feature), Some(loaded.as_bytes()), "{}", told("ours"));
+                assert_eq!(rows[row][feature].as_deref(), Some(loaded.as_bytes()), "{}", told("naive"));
+            }
+        }
+    }
+}
+
+/// `count` batches of `size` random entities each; a seed gives the same ones every time.
+pub(crate) fn requests(seed: u64, count: usize, size: usize) -> Vec<Request> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let request = |_| {
+        let numbers: Vec<u64> = (0..size).map(|_| rng.next_u64() % ENTITIES).collect();
+        let ids = numbers.iter().map(|number| id(*number)).collect();
+        Request { numbers, ids }
+    };
+    (0..count).map(request).collect()
+}
+
+/// The cluster to measure against; one without a password.
+fn redis_url() -> String {
+    std::env::var("SLOTWISE_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:7901".to_owned())
+}
+
+fn id(number: u64) -> EntityId {
+    EntityId::new(format!("u{number:06}")).expect("an id")
+}
+
+/// The value of a feature, in the lengths that such features have.
+fn value(number: u64, feature: usize) -> String {
+    let mixed = (number * 31 + feature as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17;
+    let pick = |texts: &[&str]| texts[usize::try_from(mixed).unwrap_or_default() % texts.len()].to_owned();
+    match feature {
+        0 | 10 => pick(&["US", "GB", "DE", "FR", "ES", "IN", "BR", "JP"]),
+        1 => pick(&["low", "medium", "high"]),
+        2 => (mixed % 2_400).to_string(),
+        4 => format!("{}.{:02}", mixed % 350, mixed % 97),
+        6 => (1_760_000_000_000 + mixed % 1_000_000_000).to_string(),
+        7 => pick(&["ios-9f02", "android-51be", "web-chrome"]),
+        _ => (mixed % 80).to_string(),
+    }
+}
+
+/// Writes every entity over plain connections to the shards' primaries, all shards at once.
+async fn load(store: &FeatureStore) {
+    let topology = store.topology();
+    let mut by_shard: Vec<Vec<u64>> = vec![Vec::new(); topology.shards().len()];
+    for number in 0..ENTITIES {
+        let slot = Slot::for_key(key(number).as_bytes());
+        by_shard[topology.owner(slot).expect("an owner for every slot").index()].push(number);
+    }
+    let loads = topology.shards().iter().zip(by_shard).map(|(shard, numbers)| async move {
+        let client = redis::Client::open(format!("redis://{}", shard.primary))?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        for numbers in numbers.chunks(LOAD_ENTITIES_PER_PIPELINE) {
+            write_commands(numbers).exec_async(&mut connection).await?;
+        }
+        redis::RedisResult::Ok(())
+    });
+    try_join_all(loads).await.expect("every entity is written");
+}
+
+fn write_commands(numbers: &[u64]) -> redis::Pipeline {
+    let mut pipeline = redis::pipe();
+    for number in numbers {
+        let key = key(*number);
+        let fields = FEATURES.iter().enumerate().map(|(feature, name)| (*name, value(*number, feature)));
+        pipeline.hset_multiple(&key, &fields.collect::<Vec<_>>()).ignore();
+        pipeline.cmd("HEXPIRE").arg(&key).arg(TTL_SECONDS).arg("FIELDS");
+        pipeline.arg(STREAMING.len()).arg(STREAMING).ignore();
+        pipeline.cmd("EXPIRE").arg(&key).arg(TTL_SECONDS).ignore();
+    }
+    pipeline
+}
+
+fn key(number: u64) -> String {
+    format!("{PREFIX}u{number:06}")
+}

@@ -1,0 +1,74 @@
+//! Crates that only some rooms may touch.
+
+use crate::paths::paths;
+use crate::source::{Source, rust_files};
+use crate::{Allowed, Violation, assert_none, except};
+
+/// A crate, and where it may be named.
+const FENCES: [(&str, Where); 5] = [
+    ("redis", Where::Only(&["src/shard/"])),
+    ("axum", Where::Only(&["src/http/"])),
+    ("clap", Where::Only(&["src/cli/", "src/main.rs"])),
+    ("anyhow", Where::Only(&["src/cli/", "src/main.rs"])),
+    ("tokio", Where::AllBut(&["src/model/", "src/slot/", "src/encode/"])),
+];
+
+enum Where {
+    Only(&'static [&'static str]),
+    AllBut(&'static [&'static str]),
+}
+
+/// Files that reach over a fence, as `file -> crate`, each with its reason.
+const ALLOWED: &[Allowed] = &[];
+
+fn fences_crossed(files: &[Source]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for file in files {
+        for path in paths(file.tokens(), &file.module()) {
+            let name = &path.segments[0];
+            let Some((_, place)) = FENCES.iter().find(|(fenced, _)| fenced == name) else { continue };
+            let below = |folders: &[&str]| folders.iter().any(|folder| file.path.starts_with(folder));
+            let inside = match place {
+                Where::Only(folders) => below(folders),
+                Where::AllBut(folders) => !below(folders),
+            };
+            if !inside {
+                let what = format!("line {} names a crate that has no business here", path.line);
+                found.push(Violation::new(format!("{} -> {name}", file.path), what));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn crates_stay_behind_their_fences() {
+    assert_none(&except(fences_crossed(&rust_files(&["src"])), ALLOWED));
+}
+
+#[test]
+fn a_crate_outside_its_fence_is_seen() {
+    let count = |path: &str, text: &str| fences_crossed(&[Source::new(path, text)]).len();
+    for (path, text) in [
+        ("src/store/read.rs", "use redis::Value;"),
+        ("src/store/read.rs", "use ::redis;"),
+        ("src/store/read.rs", "use {redis::cmd, bytes::Bytes};"),
+        ("src/store/read.rs", "fn f() -> redis::RedisResult<()> { todo }"),
+        ("src/store/read.rs", "extern crate redis;"),
+        ("src/devcluster/mod.rs", "use anyhow::Context;"),
+        ("src/config/mod.rs", "#[derive(clap::Args)] struct A;"),
+        ("src/cli/serve.rs", "use axum::Router;"),
+        ("src/slot/plan.rs", "#[cfg(test)] mod tests { #[tokio::test] async fn f() {} }"),
+        ("src/shardless/x.rs", "use redis::Value;"),
+    ] {
+        assert_eq!(count(path, text), 1, "{path}: {text}");
+    }
+    for (path, text) in [
+        ("src/shard/read.rs", "use redis::Value;"),
+        ("src/main.rs", "use clap::Parser; fn main() -> anyhow::Result<()> { Ok(()) }"),
+        ("src/store/read.rs", "use tokio::time; // redis::cmd"),
+        ("src/store/read.rs", "fn f() { self::redis::x(); let redis = 1; }"),
+    ] {
+        assert_eq!(count(path, text), 0, "{path}: {text}");
+    }
+}
