@@ -1,6 +1,7 @@
 //! slotwise: a cluster-aware, high-throughput serving engine for machine-learning features in Redis Cluster.
 
 pub mod encode;
+pub mod http;
 pub mod ingest;
 pub mod metrics;
 pub mod model;
