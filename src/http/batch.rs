@@ -1,0 +1,86 @@
+//! `POST /v1/features/batch`: many entities, in the format that `Accept` asks for.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::encode::Format;
+use crate::model::{EntityId, FeatureBatch, FeatureName};
+use crate::store::{FeatureStore, RequestError};
+
+use super::body;
+use super::error::ApiError;
+use super::listed::{FEATURES_KEPT_MAX, IDS_KEPT_MAX, Listed};
+use super::negotiate;
+use super::openapi::BatchErrors;
+use super::state::HttpState;
+use super::wire::{BatchAnswer, BatchRequest, RowLine};
+
+/// Cells up to which an answer is written at once; a larger one would hold up other requests of the thread.
+const ENCODED_AT_ONCE_CELLS_MAX: usize = 100_000;
+
+/// Read features of many entities.
+///
+/// One row per id, in the order of `ids`, each with a status. Rows whose shard could not answer are `unavailable`
+/// and say why; the answer is 200 all the same.
+#[utoipa::path(
+    post, path = "/v1/features/batch", tag = "features", request_body = BatchRequest,
+    responses(
+        (status = 200, description = "A row per id.", content(
+            (BatchAnswer = "application/json"),
+            (RowLine = "application/x-ndjson"),
+            (String = "text/csv"),
+        )),
+        BatchErrors,
+    ),
+)]
+pub(super) async fn read(
+    State(state): State<HttpState>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let format = negotiate::format(&headers)?;
+    let request: BatchRequest = body::json(body, state.options()).await?;
+    let store = state.store().entity(request.entity.as_deref())?;
+    let timeout = request.timeout_ms.map(Duration::from_millis);
+    let (ids, features) = checked(&store, request.ids, request.features)?;
+    let started = Instant::now();
+    let batch = store.batch_get_features(ids, features, timeout).await?;
+    let answer = encoded(format, batch, started.elapsed()).await?;
+    Ok(([(header::CONTENT_TYPE, format.content_type())], answer).into_response())
+}
+
+/// The lists, where they are within the limits and every item can be used.
+fn checked(
+    store: &FeatureStore,
+    ids: Listed<EntityId>,
+    features: Listed<FeatureName>,
+) -> Result<(Vec<EntityId>, Vec<FeatureName>), ApiError> {
+    let limits = store.limits();
+    let (ids_max, features_max) =
+        (limits.batch_ids_max.min(IDS_KEPT_MAX), limits.batch_features_max.min(FEATURES_KEPT_MAX));
+    if ids.count > ids_max {
+        return Err(RequestError::TooManyIds { given: ids.count, max: ids_max }.into());
+    }
+    if features.count > features_max {
+        return Err(RequestError::TooManyFeatures { given: features.count, max: features_max }.into());
+    }
+    if let Some((index, error)) = ids.problem {
+        return Err(ApiError::IdAt { index, error });
+    }
+    if let Some((index, error)) = features.problem {
+        return Err(ApiError::FeatureAt { index, error });
+    }
+    Ok((ids.items, features.items))
+}
+
+async fn encoded(format: Format, batch: FeatureBatch, elapsed: Duration) -> Result<Vec<u8>, ApiError> {
+    if batch.len().saturating_mul(batch.features().len()) <= ENCODED_AT_ONCE_CELLS_MAX {
+        return Ok(format.encode(&batch, elapsed));
+    }
+    let encoding = tokio::task::spawn_blocking(move || format.encode(&batch, elapsed));
+    encoding.await.map_err(|_| ApiError::Internal)
+}

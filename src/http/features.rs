@@ -1,0 +1,87 @@
+//! `GET` and `PUT /v1/features/{id}`: one entity, read and written.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::encode::{Format, encode_row};
+use crate::ingest::parse_features;
+use crate::model::FeatureName;
+
+use super::body;
+use super::error::ApiError;
+use super::openapi::{ReadErrors, WriteErrors};
+use super::path_id::PathId;
+use super::query::Query;
+use super::state::HttpState;
+use super::wire::{RowAnswer, WriteAnswer, WriteRequest};
+
+/// Read features of one entity.
+///
+/// The same row as in a batch. Where the shard can't answer, an error instead of a row.
+#[utoipa::path(
+    get, path = "/v1/features/{id}", tag = "features",
+    params(
+        ("id" = String, Path, description = "The entity, percent-encoded."),
+        ("features" = String, Query, description = "Features separated by commas; may be repeated. A name with \
+            a comma in it can be asked for in a batch only."),
+        ("timeout_ms" = Option<u64>, Query, description = "Deadline of the read."),
+        ("entity" = Option<String>, Query, description = "The kind of entity; needed where several are configured."),
+    ),
+    responses((status = 200, description = "The row.", body = RowAnswer), ReadErrors),
+)]
+pub(super) async fn read(
+    State(state): State<HttpState>,
+    PathId(id): PathId,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let query = Query::of(&uri, &["features", "timeout_ms", "entity"])?;
+    let features = features_of(&query)?;
+    let timeout = query.number("timeout_ms")?.map(Duration::from_millis);
+    let store = state.store().entity(query.one("entity")?)?;
+    let batch = store.get_features(id, features, timeout).await.map_err(ApiError::in_path)?;
+    let row = batch.row(0).ok_or(ApiError::Internal)?;
+    if let Some(reason) = row.reason {
+        return Err(reason.clone().into());
+    }
+    let mut answer = Vec::new();
+    encode_row(&mut answer, &row);
+    Ok(([(header::CONTENT_TYPE, Format::Json.content_type())], answer).into_response())
+}
+
+fn features_of(query: &Query) -> Result<Vec<FeatureName>, ApiError> {
+    let names: Vec<&str> = query.all("features").flat_map(|value| value.split(',')).collect();
+    if names.is_empty() || names == [""] {
+        return Err(ApiError::FeaturesNotNamed);
+    }
+    let name = |(index, name)| FeatureName::new(name).map_err(|error| ApiError::FeatureAt { index, error });
+    names.into_iter().enumerate().map(name).collect()
+}
+
+/// Write streaming features of one entity.
+///
+/// Every feature gets its own TTL, in one atomic step with its value.
+#[utoipa::path(
+    put, path = "/v1/features/{id}", tag = "features",
+    params(("id" = String, Path, description = "The entity, percent-encoded.")),
+    request_body = WriteRequest,
+    responses((status = 200, description = "All features are written, each with its TTL.", body = WriteAnswer), WriteErrors),
+)]
+pub(super) async fn write(
+    State(state): State<HttpState>,
+    PathId(id): PathId,
+    uri: Uri,
+    body: Body,
+) -> Result<Json<WriteAnswer>, ApiError> {
+    Query::of(&uri, &[])?;
+    let request: WriteRequest = body::json(body, state.options()).await?;
+    let store = state.store().entity(request.entity.as_deref())?;
+    let features = parse_features(request.features.get())?;
+    store.update_streaming(&id, &features, request.ttl_seconds).await.map_err(ApiError::in_path)?;
+    let ttl_seconds = request.ttl_seconds.unwrap_or(store.options().streaming_ttl_seconds);
+    Ok(Json(WriteAnswer { written: features.len(), ttl_seconds }))
+}

@@ -1,0 +1,51 @@
+//! `GET /healthz`, `/readyz` and `/metrics`: for whoever watches. They answer also when the server is overloaded.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::error::ApiError;
+use super::openapi::{MetricsErrors, ServerErrors};
+use super::state::HttpState;
+use super::wire::{HealthAnswer, ReadyAnswer};
+
+/// The version of Prometheus' text format, as its scraper expects it.
+const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Is the process alive?
+#[utoipa::path(
+    get, path = "/healthz", tag = "operations",
+    responses((status = 200, description = "It is.", body = HealthAnswer), ServerErrors),
+)]
+pub(super) async fn healthz() -> Json<HealthAnswer> {
+    Json(HealthAnswer { status: "ok".to_owned() })
+}
+
+/// Can every key be answered for?
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses(
+        (status = 200, description = "Every slot has an owner that answers.", body = ReadyAnswer),
+        (status = 503, description = "Some slot has not; says which shards have what problem.", body = ReadyAnswer),
+        ServerErrors,
+    ),
+)]
+pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
+    let readiness = state.store().readiness(state.options().readiness_timeout).await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ReadyAnswer { ready: readiness.ready, problems: readiness.problems })).into_response()
+}
+
+/// Metrics, in Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations",
+    responses(
+        (status = 200, description = "All metrics.", body = String, content_type = "text/plain"),
+        MetricsErrors,
+    ),
+)]
+pub(super) async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
+    let page = state.metrics().ok_or(ApiError::NoMetrics)?;
+    Ok(([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], page.render()).into_response())
+}

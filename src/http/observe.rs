@@ -1,0 +1,159 @@
+//! What is seen of every request: its id in the answer, one log line, and its metrics.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
+use axum::http::header::HeaderName;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::metrics;
+
+use super::error;
+use super::request_id::{REQUEST_ID_HEADER, RequestId};
+
+/// Status in logs and metrics of a request whose client hung up before the answer. Nobody receives it.
+pub const CLIENT_GONE: u16 = 499;
+
+pub(super) async fn observe(request: Request, next: Next) -> Response {
+    let head = request.method() == Method::HEAD;
+    let mut seen = Seen {
+        id: RequestId::of(request.headers()),
+        method: method_label(request.method()),
+        route: request.extensions().get::<MatchedPath>().cloned(),
+        started: Instant::now(),
+        status: CLIENT_GONE,
+        code: "",
+    };
+    let mut response = next.run(request).await;
+    seen.code = error::write_body(&mut response, &seen.id, head);
+    seen.status = response.status().as_u16();
+    response.headers_mut().insert(HeaderName::from_static(REQUEST_ID_HEADER), seen.id.header());
+    response
+}
+
+/// A request under way. It is reported when dropped, so also where the client hung up.
+struct Seen {
+    id: RequestId,
+    method: &'static str,
+    route: Option<MatchedPath>,
+    started: Instant,
+    status: u16,
+    code: &'static str,
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        let elapsed = self.started.elapsed();
+        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        metrics::http_request(route, self.method, self.status, elapsed.as_secs_f64());
+        tracing::info!(
+            method = self.method,
+            route,
+            status = self.status,
+            code = self.code,
+            elapsed_ms = elapsed.as_secs_f64() * 1e3,
+            request_id = self.id.as_str(),
+            "http request"
+        );
+    }
+}
+
+/// A method from a closed set: clients may invent their own, and labels must not grow.
+fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::HEAD,
+        Method::DELETE,
+        Method::PATCH,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+    ];
+    const NAMES: [&str; 9] = ["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+    KNOWN.iter().position(|known| known == method).map_or("other", |place| NAMES[place])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use futures::FutureExt;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Sends the requests one after the other, giving up each that waits; what is logged and counted.
+    fn seen(requests: Vec<Request>) -> (String, String) {
+        let router: Router = Router::new()
+            .route("/quick/{id}", get(async || "done"))
+            .route("/slow/{id}", get(std::future::pending::<()>))
+            .layer(from_fn(observe));
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false);
+        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        tracing::subscriber::with_default(subscriber, || {
+            ::metrics::with_local_recorder(&recorder, || {
+                for request in requests {
+                    let _ = router.clone().oneshot(request).now_or_never();
+                }
+            });
+        });
+        let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        (logged, handle.render())
+    }
+
+    fn get_request(path: &str) -> Request {
+        Request::get(path).header(REQUEST_ID_HEADER, "r1").body(Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn a_request_is_one_log_line_and_one_count_under_its_pattern() {
+        let requests = ["/quick/secret-id?q=secret", "/slow/secret-id", "/secret-path"].map(get_request);
+        let (logged, counted) = seen(requests.into());
+        let lines: Vec<&str> = logged.lines().collect();
+        assert_eq!(lines.len(), 3, "{logged}");
+        for (line, (route, status)) in
+            lines.iter().zip([("/quick/{id}", 200), ("/slow/{id}", CLIENT_GONE), ("unmatched", 404)])
+        {
+            assert!(line.contains(&format!("route=\"{route}\" status={status}")), "{line}");
+            assert!(line.contains("method=\"GET\"") && line.contains("request_id=\"r1\""), "{line}");
+            let count = format!(
+                "slotwise_http_requests_total{{route=\"{route}\",method=\"GET\",status=\"{status}\"}} 1"
+            );
+            assert!(counted.contains(&count), "{counted}");
+        }
+        assert!(!logged.contains("secret") && !counted.contains("secret"));
+    }
+
+    #[test]
+    fn an_invented_method_adds_no_label() {
+        assert_eq!(method_label(&Method::PUT), "PUT");
+        assert_eq!(method_label(&Method::from_bytes(b"BREW").unwrap()), "other");
+    }
+}

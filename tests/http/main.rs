@@ -1,0 +1,10 @@
+//! The HTTP API in process, against a real cluster. Every test has a key prefix of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod meta;
+mod reads;
+mod support;
+mod wire;
+mod writes;
