@@ -15,6 +15,9 @@ use slotwise::shard::RedisSettings;
 use slotwise::slot::Slot;
 use slotwise::store::{EntityOptions, StoreOptions};
 
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
 /// Entities in the cluster.
 pub(crate) const ENTITIES: u64 = 100_000;
 /// Features that are read of each entity.
@@ -61,7 +64,7 @@ pub(crate) struct Bench {
 impl Bench {
     /// Connects both clients to the cluster and loads the entities.
     pub(crate) async fn connect() -> Self {
-        let url = redis_url();
+        let url = redis_url().await;
         let settings = RedisSettings::from_urls([&url]).expect("an address");
         let entity = EntityOptions { prefix: PREFIX.to_owned(), ..EntityOptions::new("bench") };
         let store =
@@ -126,9 +129,12 @@ pub(crate) fn requests(seed: u64, count: usize, size: usize) -> Vec<Request> {
     (0..count).map(request).collect()
 }
 
-/// The cluster to measure against; one without a password.
-fn redis_url() -> String {
-    std::env::var("SLOTWISE_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:7901".to_owned())
+/// The cluster that `SLOTWISE_REDIS_URL` names, or else a local one of three shards, which ends with the process.
+async fn redis_url() -> String {
+    match std::env::var("SLOTWISE_REDIS_URL") {
+        Ok(url) => url,
+        Err(_) => format!("redis://{}", support::shared_cluster().await.addrs()[0]),
+    }
 }
 
 fn id(number: u64) -> EntityId {

@@ -77,7 +77,7 @@ pub struct CohortClash {
 }
 
 /// Place of a tag in a [`CohortIndex`].
-pub(super) type TagNumber = u16;
+pub(super) type TagNumber = u32;
 
 /// Which tag an entity has, if any.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +108,10 @@ impl CohortIndex {
                     None => {
                         owner.insert(id.clone(), number);
                         let tag = first + spread(id, cohort.tags.len());
-                        index.tag_of_member.insert(id.clone(), u16::try_from(tag).unwrap_or(u16::MAX));
+                        // Tags are named in a config; 4 billion of them do not fit into memory.
+                        index
+                            .tag_of_member
+                            .insert(id.clone(), TagNumber::try_from(tag).unwrap_or(TagNumber::MAX));
                     }
                 }
             }
@@ -124,7 +127,7 @@ impl CohortIndex {
 
     /// The tag of an entity that is in a cohort.
     pub fn tag_of(&self, id: &str) -> Option<&CohortTag> {
-        self.tags.get(usize::from(self.tag_number(id)?))
+        self.tags.get(self.tag_number(id)? as usize)
     }
 
     pub(super) fn tag_number(&self, id: &str) -> Option<TagNumber> {

@@ -71,7 +71,7 @@ impl KeyLayout {
     /// Appends the key of `id` to `out`; says which tag it got.
     pub(super) fn append_key(&self, id: &str, out: &mut Vec<u8>) -> Result<Option<TagNumber>, KeyError> {
         let number = self.cohorts.tag_number(id);
-        if let Some(tag) = number.and_then(|number| self.cohorts.tags().get(usize::from(number))) {
+        if let Some(tag) = number.and_then(|number| self.cohorts.tags().get(number as usize)) {
             self.append_tagged(tag, id, out);
             return Ok(number);
         }

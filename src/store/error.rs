@@ -3,7 +3,7 @@
 //! [`RequestError`]: the request is at fault; nothing was sent. [`StoreError`]: anything else, with the request
 //! error inside where that was it. Rows of a batch read have no error type: they have a status.
 
-use crate::model::{EntityIdError, FeatureNameError, UnavailableReason};
+use crate::model::{EntityIdError, FeatureName, FeatureNameError, UnavailableReason};
 use crate::shard::ConnectError;
 use crate::slot::{KeyError, PlanError};
 
@@ -72,8 +72,8 @@ pub enum RequestError {
         /// The longest one allowed.
         max: usize,
     },
-    /// A feature is given twice in one write.
-    #[error("feature {0:?} is given twice")]
+    /// A feature is named twice in one request.
+    #[error("features: {0:?} is given twice")]
     FeatureTwice(String),
     /// The kind of entity is not configured.
     #[error("entity: {given:?} is not configured; there is {known}")]
@@ -94,6 +94,18 @@ pub enum RequestError {
         /// The names there are.
         known: String,
     },
+}
+
+/// Each name once: a second value would overwrite the first, in Redis or in an answer that names its cells.
+pub(super) fn check_each_once<'n>(
+    names: impl IntoIterator<Item = &'n FeatureName>,
+) -> Result<(), RequestError> {
+    let mut names: Vec<&FeatureName> = names.into_iter().collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(twice) => Err(RequestError::FeatureTwice(twice[0].to_string())),
+    }
 }
 
 impl From<KeyError> for RequestError {

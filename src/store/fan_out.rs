@@ -5,6 +5,7 @@
 //! fault of one key never sends another key anywhere; dropping the future gives everything up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ahash::{AHashMap, AHashSet};
 use futures::future::BoxFuture;
@@ -70,10 +71,12 @@ enum Step<T> {
     Waited,
 }
 
-/// A step that has not ended: whose answer is awaited, if anybody's, and for which keys.
+/// A step that has not ended: for which keys, and whose answer is awaited, if anybody's.
 struct UnderWay {
-    node: Option<NodeAddr>,
     keys: Arc<[KeyNumber]>,
+    node: Option<NodeAddr>,
+    /// True once the gate has let the pipeline through.
+    sent: Arc<AtomicBool>,
 }
 
 /// A key that met a fault: how often it was sent, and what was said last.
@@ -161,9 +164,12 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         }
         let gate = self.fan_out.gates.gate(target.node());
         let operation = self.fan_out.operation;
-        let under_way = UnderWay { node: Some(target.node().clone()), keys: Arc::clone(&keys) };
+        let sent = Arc::new(AtomicBool::new(false));
+        let under_way =
+            UnderWay { keys: Arc::clone(&keys), node: Some(target.node().clone()), sent: Arc::clone(&sent) };
         self.step(under_way, async move {
             let Some(passage) = gate.pass(keys.len()).await else { return Step::Waited };
+            sent.store(true, Ordering::Relaxed);
             let outcome = operation.run(&target, &keys).await;
             if outcome.is_err() {
                 passage.fault();
@@ -181,7 +187,7 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
             keys.iter().filter_map(|key| self.troubles.get(key)).map(|trouble| trouble.attempts).max();
         let doublings = attempts.unwrap_or(1).saturating_sub(1).min(16);
         let pause = RETRY_BACKOFF_MIN.saturating_mul(1 << doublings).min(RETRY_BACKOFF_MAX);
-        self.step(UnderWay { node: None, keys: keys.into() }, async move {
+        self.step(UnderWay { keys: keys.into(), node: None, sent: Arc::default() }, async move {
             tokio::time::sleep(pause).await;
             Step::Waited
         });
@@ -303,16 +309,18 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
 
     /// The deadline is there: whatever is under way is given up, with what is known about it.
     fn give_up(&mut self) {
-        for (_, UnderWay { node, keys }) in std::mem::take(&mut self.under_way) {
-            let silent: Option<Arc<str>> = node.map(|node| format!("no answer from {node}").into());
+        for (_, UnderWay { keys, node, sent }) in std::mem::take(&mut self.under_way) {
+            let sent = sent.load(Ordering::Relaxed);
+            let state: Option<Arc<str>> = node.map(|node| match sent {
+                true => format!("no answer from {node}").into(),
+                false => format!("too many pipelines in flight to {node}").into(),
+            });
+            let may_have_run = sent && !self.fan_out.operation.may_repeat();
             for key in keys.iter().copied() {
-                let last = silent
-                    .clone()
-                    .or_else(|| self.troubles.get(&key).map(|trouble| Arc::clone(&trouble.last)));
-                let reason = if self.fan_out.operation.may_repeat() {
-                    UnavailableReason::DeadlineExceeded(last)
-                } else {
-                    UnavailableReason::OutcomeUnknown(last.unwrap_or_else(|| "deadline exceeded".into()))
+                let trouble = || self.troubles.get(&key).map(|trouble| Arc::clone(&trouble.last));
+                let reason = match state.clone().or_else(trouble) {
+                    Some(state) if may_have_run => UnavailableReason::OutcomeUnknown(state),
+                    state => UnavailableReason::DeadlineExceeded(state),
                 };
                 self.fail(&[key], reason);
             }

@@ -14,7 +14,7 @@ use crate::shard::{PipelineFault, ShardRead, ShardTransport, Target};
 use crate::slot::{KeyNumber, KeySet};
 
 use super::FeatureStore;
-use super::error::RequestError;
+use super::error::{RequestError, check_each_once};
 use super::fan_out::{FanOut, Outcome, Settled, ShardOperation};
 
 impl FeatureStore {
@@ -42,7 +42,7 @@ impl FeatureStore {
     ) -> Result<FeatureBatch, RequestError> {
         let started = Instant::now();
         let (ids, features) = (ids.into(), features.into());
-        self.check_read(ids.len(), features.len())?;
+        self.check_read(ids.len(), &features)?;
         let deadline = started + self.timeout(timeout)?;
         let engine = &*self.engine;
         let keys = KeySet::new(&ids, &self.kind.layout.load())?;
@@ -63,7 +63,8 @@ impl FeatureStore {
         Ok(batch)
     }
 
-    fn check_read(&self, ids: usize, features: usize) -> Result<(), RequestError> {
+    fn check_read(&self, ids: usize, names: &[FeatureName]) -> Result<(), RequestError> {
+        let features = names.len();
         let options = &self.engine.options;
         if features == 0 {
             return Err(RequestError::NoFeatures);
@@ -78,7 +79,7 @@ impl FeatureStore {
         if cells > options.batch_cells_max {
             return Err(RequestError::TooManyCells { given: cells, max: options.batch_cells_max });
         }
-        Ok(())
+        check_each_once(names)
     }
 
     /// The deadline asked for, or the default one. Errors beyond the store's limit.
@@ -99,11 +100,9 @@ fn merge(batch: &mut FeatureBatchBuilder, settled: Settled<'_, ReplyBlock>) {
         Settled::Answered { keys, output, except } => {
             let block = batch.add_block(output);
             let mut except = except.iter().copied().peekable();
-            for ((place, row), key) in
-                keys.iter().copied().enumerate().zip(0u32..).map(|((p, k), r)| ((p, r), k))
-            {
-                if except.next_if_eq(&place).is_none() {
-                    batch.place(key, block, row);
+            for (row, key) in (0u32..).zip(keys) {
+                if except.next_if_eq(&(row as usize)).is_none() {
+                    batch.place(*key, block, row);
                 }
             }
         }

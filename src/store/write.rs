@@ -17,7 +17,7 @@ use crate::shard::{Command, Reply, StreamingWrite};
 use crate::slot::{KeyNumber, KeySet};
 
 use super::FeatureStore;
-use super::error::{RequestError, StoreError};
+use super::error::{RequestError, StoreError, check_each_once};
 use super::keyed::{KeyReplies, Repeat};
 
 /// Commands that write one row.
@@ -59,7 +59,7 @@ impl FeatureStore {
     {
         let ttl_seconds = check_ttl(ttl_seconds.unwrap_or(self.kind.options.batch_ttl_seconds))?;
         let mut report = LoadReport::default();
-        let mut rows = std::pin::pin!(rows);
+        let mut rows = std::pin::pin!(rows.fuse());
         // One batch after the other: two at once could apply two rows of one id in the wrong order.
         while let Some(batch) = next_batch(rows.as_mut()).await {
             let results = self.load_batch(&batch, ttl_seconds).await;
@@ -188,11 +188,7 @@ fn check_features(features: &[(FeatureName, FeatureValue)]) -> Result<(), Reques
     if features.len() > FEATURES_PER_WRITE_MAX {
         return Err(RequestError::TooManyFeatures { given: features.len(), max: FEATURES_PER_WRITE_MAX });
     }
-    let mut names: Vec<&FeatureName> = features.iter().map(|(name, _)| name).collect();
-    names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(RequestError::FeatureTwice(twice[0].to_string()));
-    }
+    check_each_once(features.iter().map(|(name, _)| name))?;
     match features.iter().find(|(_, value)| value.as_bytes().len() > FEATURE_VALUE_BYTES_MAX) {
         None => Ok(()),
         Some((name, value)) => Err(RequestError::ValueTooLarge {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bad_input;
+#[path = "../support/mod.rs"]
+mod cluster;
 mod meta;
 mod reads;
 mod support;

@@ -1,7 +1,5 @@
 //! A router over a store of its own, and requests to it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -13,15 +11,14 @@ use slotwise::shard::RedisSettings;
 use slotwise::store::{EntityOptions, StoreOptions};
 use tower::ServiceExt;
 
+use super::cluster;
+
 /// A store on the tests' cluster whose kinds have prefixes that nobody else has.
 pub(crate) async fn test_store(kinds: Vec<EntityOptions>, limits: StoreOptions) -> FeatureStore {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let url =
-        std::env::var("SLOTWISE_TEST_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:7901".to_owned());
-    let settings = RedisSettings::from_urls([url]).unwrap();
-    let (run, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let settings = RedisSettings::from_urls(cluster::shared_cluster().await.urls().split(',')).unwrap();
+    let prefix = cluster::unique_prefix();
     let own = |kind: EntityOptions| EntityOptions {
-        prefix: format!("http-{run}-{number}-{}:", kind.name),
+        prefix: format!("{prefix}{}:", kind.name),
         batch_ttl_seconds: 600,
         ..kind
     };

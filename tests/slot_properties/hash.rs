@@ -1,5 +1,7 @@
 //! The slot of a key.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -7,7 +9,7 @@ use redis::cluster_routing::Slot as ClientSlot;
 use slotwise::model::EntityId;
 use slotwise::slot::{KeySet, Slot};
 
-use super::oracle;
+use super::{oracle, support};
 
 /// Keys that are sent to the server in one pipeline.
 const KEYS_ASKED: usize = 4_000;
@@ -115,7 +117,12 @@ fn slots_by_server(keys: &[Vec<u8>]) -> Vec<u16> {
     pipeline.query(&mut connection).unwrap()
 }
 
-/// The cluster under test.
-fn redis_url() -> String {
-    std::env::var("SLOTWISE_TEST_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:7901".to_owned())
+/// A node of the cluster under test.
+fn redis_url() -> &'static str {
+    static URL: LazyLock<String> = LazyLock::new(|| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let cluster = runtime.block_on(support::shared_cluster());
+        format!("redis://{}", cluster.addrs()[0])
+    });
+    &URL
 }

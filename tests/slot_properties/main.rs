@@ -6,3 +6,5 @@
 mod hash;
 mod oracle;
 mod plan;
+#[path = "../support/mod.rs"]
+mod support;

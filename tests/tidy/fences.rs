@@ -5,9 +5,14 @@ use crate::source::{Source, rust_files};
 use crate::{Allowed, Violation, assert_none, except};
 
 /// A crate, and where it may be named.
-const FENCES: [(&str, Where); 5] = [
+const FENCES: [(&str, Where); 10] = [
     ("redis", Where::Only(&["src/shard/"])),
     ("axum", Where::Only(&["src/http/"])),
+    ("hyper", Where::Only(&["src/http/"])),
+    ("hyper_util", Where::Only(&["src/http/"])),
+    ("tower", Where::Only(&["src/http/"])),
+    ("tower_http", Where::Only(&["src/http/"])),
+    ("utoipa", Where::Only(&["src/http/"])),
     ("clap", Where::Only(&["src/cli/", "src/main.rs"])),
     ("anyhow", Where::Only(&["src/cli/", "src/main.rs"])),
     ("tokio", Where::AllBut(&["src/model/", "src/slot/", "src/encode/"])),
