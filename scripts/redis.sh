@@ -125,7 +125,7 @@ look_at_cache() {
     any=1
     use_server "$server" "the cache" || true
   done
-  [[ -n "$any" ]] || tried+=("the cache: nothing in $CACHE")
+  [[ -n "$any" || -n "${1:-}" ]] || tried+=("the cache: nothing in $CACHE")
 }
 
 # "URI|keyring|codename" of the distribution's own archive, read from this machine's apt set-up.
@@ -133,9 +133,9 @@ apt_archive() {
   local codename uri keyring
   codename="$(. /etc/os-release 2>/dev/null && printf '%s' "${VERSION_CODENAME:-}")"
   [[ -n "$codename" ]] || return 1
-  # Before the first `apt-get update` apt knows no targets by codename, but still prints the configured URIs.
-  uri="$(apt-get indextargets --format '$(SITE)|$(REPO_URI)|$(RELEASE)' 2>/dev/null |
-    awk -F'|' -v c="$codename" '$3 == c { print $2; exit }')"
+  # Without release info apt also tells what it would fetch: a fresh machine has no lists yet.
+  uri="$(apt-get indextargets --no-release-info --format '$(REPO_URI)|$(RELEASE)' 2>/dev/null |
+    awk -F'|' -v release="$codename" '$2 == release { print $1; exit }')"
   [[ -n "$uri" ]] || return 1
   for keyring in /usr/share/keyrings/{debian,ubuntu}-archive-keyring.gpg; do
     if [[ -r "$keyring" ]]; then
@@ -167,14 +167,18 @@ fetch_source() {
     [[ "$keyring" == *debian* ]] && sed -i 's/ universe$//' "$apt/sources.list"
     local options=(-q -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt/cache"
       -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-      -o APT::Sandbox::User= -o Acquire::Retries=2 -o Acquire::http::Timeout=30)
+      -o APT::Sandbox::User= -o APT::Update::Error-Mode=any
+      -o Acquire::Retries=2 -o Acquire::http::Timeout=30)
     if ! apt-get "${options[@]}" update >>"$work/log" 2>&1; then
-      tried+=("source package: the list of $suite could not be read")
+      tried+=("source package: the list of $suite could not be fetched; see $CACHE/build.log")
       continue
     fi
     for package in redis valkey; do
       rm -f "$work"/source/*
-      (cd "$work/source" && apt-get "${options[@]}" source --download-only "$package" >>"$work/log" 2>&1) || continue
+      if ! (cd "$work/source" && apt-get "${options[@]}" source --download-only "$package" >>"$work/log" 2>&1); then
+        tried+=("source package: $package of $suite could not be fetched")
+        continue
+      fi
       local tarball flavour="$package" version
       tarball="$(ls "$work"/source/*.orig.tar.* | head -n 1)"
       version="$(basename "$tarball")"; version="${version#*_}"; version="${version%%.orig*}"
@@ -227,12 +231,12 @@ build() {
   if command -v flock >/dev/null; then
     exec 9>"$CACHE/lock"
     flock -w "$LOCK_SECONDS_MAX" 9 || { tried+=("a build: another one holds $CACHE/lock"); return; }
-    look_at_cache # another run may just have finished
+    look_at_cache again # another run may just have finished
   fi
   local work
   work="$(mktemp -d "$CACHE/build.XXXXXX")"
   trap 'cp -f "'"$work"'/log" "'"$CACHE"'/build.log" 2>/dev/null; rm -rf "'"$work"'"' EXIT
-  fetch_source "$work" && compile "$work" && look_at_cache
+  fetch_source "$work" && compile "$work" && look_at_cache again
   return 0
 }
 
