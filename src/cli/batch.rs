@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ahash::AHashMap;
 use anyhow::Context;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::encode::Format;
 use crate::ingest::{IdsError, IdsFormat, IdsReader};
-use crate::model::{BatchSummary, EntityId, FeatureBatch, FeatureName};
+use crate::model::{BatchSummary, EntityId, FeatureBatch, FeatureName, UnavailableReason};
 use crate::store::FeatureStore;
 
 use super::common::{Common, UsageError, feature_names, wrong_request};
@@ -36,6 +37,8 @@ const WINDOWS_IN_FLIGHT: usize = 2;
 const WINDOWS_READ_AHEAD: usize = 2;
 /// Deadline of one window where none is given: long enough to outlast a failover.
 const WINDOW_TIMEOUT_MS: u64 = 10_000;
+/// Different reasons that are told apart in the closing lines.
+const REASONS_SHOWN_MAX: usize = 8;
 const OUTPUT_BUFFER_BYTES: usize = 1 << 18;
 
 /// Arguments of `slotwise batch`.
@@ -83,6 +86,7 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
     let started = Instant::now();
     let timeout = Duration::from_millis(args.timeout_ms);
     let mut summary = BatchSummary::default();
+    let mut reasons = Reasons::default();
     let mut encoder = args.format.encoder(&features);
     let mut encoded = Vec::new();
     encoder.begin(&mut encoded);
@@ -100,6 +104,7 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
             }
         };
         summary.add(batch.summary());
+        reasons.add(&batch);
         encoder.batch(&mut encoded, &batch);
         output.write(&mut encoded)?;
         bar.set_position(if input_bytes.is_some() { bytes_read } else { summary.rows() as u64 });
@@ -109,6 +114,7 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
     output.complete()?;
     bar.finish_and_clear();
     closing_line(&summary, started.elapsed())?;
+    reasons.write()?;
     Ok(if summary.unavailable > 0 { ExitCode::from(super::DONE_IN_PART) } else { ExitCode::SUCCESS })
 }
 
@@ -171,6 +177,40 @@ fn closing_line(summary: &BatchSummary, elapsed: Duration) -> std::io::Result<()
         elapsed.as_secs_f64(),
         per_second(summary.rows() as u64, elapsed)
     )
+}
+
+/// Why rows were unavailable, for those whose format has no place for it.
+#[derive(Default)]
+struct Reasons {
+    rows: AHashMap<UnavailableReason, usize>,
+    others: usize,
+}
+
+impl Reasons {
+    fn add(&mut self, batch: &FeatureBatch) {
+        if batch.summary().unavailable == 0 {
+            return;
+        }
+        for reason in batch.rows().filter_map(|row| row.reason) {
+            match self.rows.get_mut(reason) {
+                Some(rows) => *rows += 1,
+                None if self.rows.len() < REASONS_SHOWN_MAX => {
+                    self.rows.insert(reason.clone(), 1);
+                }
+                None => self.others += 1,
+            }
+        }
+    }
+
+    fn write(&self) -> std::io::Result<()> {
+        for (reason, rows) in &self.rows {
+            writeln!(stderr(), "unavailable: {rows} rows: {reason}")?;
+        }
+        if self.others > 0 {
+            writeln!(stderr(), "unavailable: {} rows for other reasons", self.others)?;
+        }
+        Ok(())
+    }
 }
 
 /// Standard output, or a file that gets its name when it is complete.
