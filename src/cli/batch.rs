@@ -192,13 +192,9 @@ impl Reasons {
             return;
         }
         for reason in batch.rows().filter_map(|row| row.reason) {
-            match self.rows.get_mut(reason) {
-                Some(rows) => *rows += 1,
-                None if self.rows.len() < REASONS_SHOWN_MAX => {
-                    self.rows.insert(reason.clone(), 1);
-                }
-                None => self.others += 1,
-            }
+            let known = self.rows.contains_key(reason) || self.rows.len() < REASONS_SHOWN_MAX;
+            let count = if known { self.rows.entry(reason.clone()).or_default() } else { &mut self.others };
+            *count += 1;
         }
     }
 
