@@ -167,26 +167,30 @@ impl Cluster {
         commands: impl IntoIterator<Item = Command>,
     ) -> Result<Answer<Reply>, PipelineFault> {
         let mut pipeline = Pipeline::new();
-        let mut count = 0usize;
         let asking = matches!(target, Target::Redirect { asking: true, .. });
+        let mut in_transaction = false;
+        // Places of the commands' own replies; those to `ASKING` are left out.
+        let mut places = Vec::new();
         for command in commands {
-            if asking {
+            // One `ASKING` holds for a whole transaction; inside it, it would be queued as one more command.
+            if asking && !in_transaction {
                 pipeline.add_command(redis::cmd("ASKING"));
             }
+            in_transaction = command.is("MULTI") || (in_transaction && !command.is("EXEC"));
+            places.push(pipeline.len());
             pipeline.add_command(command.into_inner());
-            count += 1;
         }
-        let (node, values) = self.run(target, pipeline).await?;
-        let values = values.into_iter();
-        let values: Vec<Value> = if asking { values.skip(1).step_by(2).collect() } else { values.collect() };
-        if values.len() != count {
+        let sent = pipeline.len();
+        let (node, mut values) = self.run(target, pipeline).await?;
+        if values.len() != sent {
             return Err(PipelineFault { reason: "wrong number of replies".into(), may_have_run: true });
         }
+        let values = places.into_iter().map(|place| std::mem::take(&mut values[place]));
         let sort = |value| match value {
             Value::ServerError(error) => Err(KeyFault::new(&error, &node)),
             value => Ok(Reply::from(value)),
         };
-        let replies = values.into_iter().map(sort).collect();
+        let replies = values.map(sort).collect();
         Ok(Answer { node, replies })
     }
 

@@ -32,6 +32,11 @@ impl Command {
         self
     }
 
+    /// Is this the command of that name?
+    pub(super) fn is(&self, name: &str) -> bool {
+        matches!(self.0.args_iter().next(), Some(redis::Arg::Simple(first)) if first == name.as_bytes())
+    }
+
     pub(super) fn into_inner(self) -> Cmd {
         self.0
     }

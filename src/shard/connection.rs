@@ -19,6 +19,9 @@ use crate::slot::NodeAddr;
 /// A command that never leaves the process: answered so that the driver refreshes its topology. The driver has no
 /// call for that, but does it for a node that turns out to be a replica.
 const REFRESH: &str = "SLOTWISE.REFRESH";
+/// The driver sends it to every node once it has a routing strategy. A primary that became a replica would then go on
+/// answering reads, with values as old as its copy, and nobody would notice; without it, it says where to go.
+const READ_FROM_REPLICA: &str = "READONLY";
 /// Wait after a connection that failed: the driver tries again at once, for as long as no node answers.
 const CONNECT_FAILURE_PAUSE: Duration = Duration::from_millis(50);
 
@@ -50,7 +53,10 @@ pub(super) fn open(mut values: Vec<Value>) -> Option<(NodeAddr, Vec<Value>)> {
 
 impl ConnectionLike for NodeConnection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        if is_refresh(cmd) {
+        if is(cmd, READ_FROM_REPLICA) {
+            return Box::pin(async { Ok(Value::Okay) });
+        }
+        if is(cmd, REFRESH) {
             let stale =
                 RedisError::from((ErrorKind::Server(ServerErrorKind::ReadOnly), "a refresh was asked for"));
             return Box::pin(async { Err(stale) });
@@ -106,6 +112,6 @@ impl Connect for NodeConnection {
     }
 }
 
-fn is_refresh(cmd: &Cmd) -> bool {
-    matches!(cmd.args_iter().next(), Some(redis::Arg::Simple(name)) if name == REFRESH.as_bytes())
+fn is(cmd: &Cmd, name: &str) -> bool {
+    matches!(cmd.args_iter().next(), Some(redis::Arg::Simple(first)) if first == name.as_bytes())
 }

@@ -2,7 +2,10 @@
 //!
 //! Each entity is copied with its TTLs as absolute times, and the source is removed only while it still is what was
 //! copied: whenever this stops, every value is at one of the two keys, and running it again goes on from there.
+//! Fields that the target has of its own are taken for the newer ones. Those that were copied a moment ago are not:
+//! where the source has changed since, they follow it, and they are taken back where the move is given up.
 
+use ahash::AHashMap;
 use futures::stream::{self, StreamExt};
 
 use crate::model::limits::{ADMIN_TIMEOUT, COHORT_MOVE_ATTEMPTS_MAX};
@@ -10,6 +13,7 @@ use crate::model::{EntityId, UnavailableReason};
 use crate::shard::{Command, Reply};
 
 use super::error::{RequestError, StoreError};
+use super::inspect::FieldView;
 use super::keyed::Repeat;
 use super::{Engine, FeatureStore};
 
@@ -55,34 +59,50 @@ pub struct MoveReport {
     pub failed: u64,
 }
 
-/// Puts a copy at the target, where nothing is there or it is the copy that we left. Gives back how the target looks
-/// then, or nothing where something else is there.
-const PLACE_SCRIPT: &str = r"
-if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('DUMP', KEYS[1]) ~= ARGV[3] then return false end
-if ARGV[2] == '0' then
-  redis.call('RESTORE', KEYS[1], 0, ARGV[1], 'REPLACE')
-else
-  redis.call('RESTORE', KEYS[1], ARGV[2], ARGV[1], 'REPLACE', 'ABSTTL')
-end
-return redis.call('DUMP', KEYS[1])
-";
-
-/// Adds the fields that the target lacks, with their expiry, and the key's expiry where it has none.
-const MERGE_SCRIPT: &str = r"
-for i = 2, #ARGV, 3 do
-  if redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) == 1 and tonumber(ARGV[i + 2]) > 0 then
-    redis.call('HPEXPIREAT', KEYS[1], ARGV[i + 2], 'FIELDS', 1, ARGV[i])
+/// Adds the source's fields that the target lacks, lets those follow that are our own earlier copies, and sets the
+/// key's expiry where it has none or ours. Answers 1 where the target has a field of its own, 0 otherwise.
+/// ARGV: the source's expiry, now and as copied before; then per field what to do with it, its name, value, expiry,
+/// and the value as copied before. Times are milliseconds since 1970, below 1 for never.
+const COPY_SCRIPT: &str = r"
+local before = #redis.call('HKEYS', KEYS[1])
+local expiry = redis.call('PEXPIRETIME', KEYS[1])
+local ours = 0
+for i = 3, #ARGV, 5 do
+  local what, name, value, expires = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local held = redis.call('HGET', KEYS[1], name)
+  local copied = held and what ~= 'new' and held == ARGV[i + 4]
+  if copied or (held and held == value) then ours = ours + 1 end
+  if what == 'gone' then
+    if copied then redis.call('HDEL', KEYS[1], name) end
+  elseif copied or not held then
+    redis.call('HSET', KEYS[1], name, value)
+    if tonumber(expires) > 0 then redis.call('HPEXPIREAT', KEYS[1], expires, 'FIELDS', 1, name) end
   end
 end
-if tonumber(ARGV[1]) > 0 then redis.call('PEXPIREAT', KEYS[1], ARGV[1], 'NX') end
-return 1
+if before == 0 or expiry == tonumber(ARGV[2]) then
+  if tonumber(ARGV[1]) > 0 then redis.call('PEXPIREAT', KEYS[1], ARGV[1]) else redis.call('PERSIST', KEYS[1]) end
+elseif tonumber(ARGV[1]) > 0 then
+  redis.call('PEXPIREAT', KEYS[1], ARGV[1], 'NX')
+end
+return ours < before and 1 or 0
 ";
 
-/// Removes the source, if it still is what was copied.
+/// Removes the source, if it still is what was copied: its expiry, then name, value and expiry of every field.
 const REMOVE_SCRIPT: &str = r"
-if redis.call('DUMP', KEYS[1]) == ARGV[1] then return redis.call('UNLINK', KEYS[1]) end
-return 0
+if redis.call('PEXPIRETIME', KEYS[1]) ~= tonumber(ARGV[1]) then return 0 end
+if #redis.call('HKEYS', KEYS[1]) * 3 + 1 ~= #ARGV then return 0 end
+for i = 2, #ARGV, 3 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) ~= ARGV[i + 1] then return 0 end
+  if redis.call('HPEXPIRETIME', KEYS[1], 'FIELDS', 1, ARGV[i])[1] ~= tonumber(ARGV[i + 2]) then return 0 end
+end
+return redis.call('UNLINK', KEYS[1])
 ";
+
+/// A key as it was at one moment; times in milliseconds since 1970, below 1 for never.
+struct Snapshot {
+    expires_ms: i64,
+    fields: Vec<FieldView>,
+}
 
 impl FeatureStore {
     /// Moves every member of `cohort` in `direction`; `on_member` hears of each. Errors where there is no such
@@ -129,65 +149,34 @@ impl FeatureStore {
 
 impl Engine {
     async fn move_key(&self, source: &[u8], target: &[u8]) -> Result<MoveOutcome, StoreError> {
-        let mut placed: Vec<u8> = Vec::new();
+        let mut copied: Option<Snapshot> = None;
         let mut merged = false;
-        for attempt in 0..COHORT_MOVE_ATTEMPTS_MAX {
-            let Some((payload, expires_ms)) = self.dump(source).await? else {
-                return Ok(if attempt > 0 {
+        for _ in 0..COHORT_MOVE_ATTEMPTS_MAX {
+            let Some(now) = self.snapshot(source).await? else {
+                return Ok(match copied {
                     // The source ran out of time between copy and removal; so will the copy.
-                    MoveOutcome::Moved
-                } else if self.number(target, Command::new("EXISTS").arg(target)).await? == 1 {
-                    MoveOutcome::AlreadyThere
-                } else {
-                    MoveOutcome::Absent
+                    Some(_) if merged => MoveOutcome::Merged,
+                    Some(_) => MoveOutcome::Moved,
+                    None if self.number(target, Command::new("EXISTS").arg(target)).await? == 1 => {
+                        MoveOutcome::AlreadyThere
+                    }
+                    None => MoveOutcome::Absent,
                 });
             };
-            let place = script(PLACE_SCRIPT, target).arg(&payload).arg(expires_ms.to_string()).arg(&placed);
-            match self.one(target, place).await? {
-                Reply::Bytes(now) => placed = now,
-                _ => {
-                    self.merge(source, target).await?;
-                    merged = true;
-                }
-            }
-            if self.number(source, script(REMOVE_SCRIPT, source).arg(&payload)).await? == 1 {
+            merged |= self.number(target, copy(target, Some(&now), copied.as_ref())).await? == 1;
+            if self.number(source, remove(source, &now)).await? == 1 {
                 return Ok(if merged { MoveOutcome::Merged } else { MoveOutcome::Moved });
             }
+            copied = Some(now);
         }
+        // Left there, the copy would pass for newer than what the writer goes on writing.
+        self.number(target, copy(target, None, copied.as_ref())).await?;
         Ok(MoveOutcome::Failed("a writer keeps changing it under its old key".to_owned()))
     }
 
-    /// The value of a key and when it expires: milliseconds since 1970, 0 for never.
-    async fn dump(&self, key: &[u8]) -> Result<Option<(Vec<u8>, u64)>, StoreError> {
-        let commands = vec![
-            Command::new("MULTI"),
-            Command::new("DUMP").arg(key),
-            Command::new("PEXPIRETIME").arg(key),
-            Command::new("EXEC"),
-        ];
-        let mut replies = self.run_key(key, commands, Repeat::Yes, ADMIN_TIMEOUT).await?;
-        let results = replies.pop().and_then(Reply::into_array).unwrap_or_default();
-        match &results[..] {
-            [Reply::Nil, _] => Ok(None),
-            [Reply::Bytes(payload), expires] => {
-                let expires = expires.as_i64().ok_or_else(|| broken("PEXPIRETIME"))?;
-                Ok(Some((payload.clone(), u64::try_from(expires).unwrap_or(0))))
-            }
-            _ => Err(broken("DUMP")),
-        }
-    }
-
-    async fn merge(&self, source: &[u8], target: &[u8]) -> Result<(), StoreError> {
-        let (expires_ms, fields) = self.read_whole(source, "PEXPIRETIME", "HPEXPIRETIME").await?;
-        if fields.is_empty() {
-            return Ok(());
-        }
-        let mut merge = script(MERGE_SCRIPT, target).arg(expires_ms.to_string());
-        for field in &fields {
-            merge = merge.arg(&field.name).arg(&field.value).arg(field.ttl_seconds.to_string());
-        }
-        self.one(target, merge).await?;
-        Ok(())
+    async fn snapshot(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
+        let (expires_ms, fields) = self.read_whole(key, "PEXPIRETIME", "HPEXPIRETIME").await?;
+        Ok((!fields.is_empty()).then_some(Snapshot { expires_ms, fields }))
     }
 
     async fn one(&self, key: &[u8], command: Command) -> Result<Reply, UnavailableReason> {
@@ -198,6 +187,32 @@ impl Engine {
     async fn number(&self, key: &[u8], command: Command) -> Result<i64, StoreError> {
         self.one(key, command).await?.as_i64().ok_or_else(|| broken("a script"))
     }
+}
+
+/// The command that makes the target follow from `copied` to `now`.
+fn copy(target: &[u8], now: Option<&Snapshot>, copied: Option<&Snapshot>) -> Command {
+    let expiry = |snapshot: Option<&Snapshot>| snapshot.map(|s| s.expires_ms.to_string()).unwrap_or_default();
+    let expires = if now.is_some() { expiry(now) } else { expiry(copied) };
+    let mut command = script(COPY_SCRIPT, target).arg(expires).arg(expiry(copied));
+    let mut before: AHashMap<&[u8], &[u8]> = AHashMap::new();
+    before.extend(copied.iter().flat_map(|s| &s.fields).map(|field| (&*field.name, &*field.value)));
+    for FieldView { name, value, ttl_seconds: expires_ms } in now.iter().flat_map(|s| &s.fields) {
+        let copied = before.remove(name.as_slice());
+        command = command.arg(if copied.is_some() { "again" } else { "new" }).arg(name).arg(value);
+        command = command.arg(expires_ms.to_string()).arg(copied.unwrap_or_default());
+    }
+    for (name, copied) in before {
+        command = command.arg("gone").arg(name).arg("").arg("0").arg(copied);
+    }
+    command
+}
+
+fn remove(source: &[u8], copied: &Snapshot) -> Command {
+    let mut command = script(REMOVE_SCRIPT, source).arg(copied.expires_ms.to_string());
+    for FieldView { name, value, ttl_seconds: expires_ms } in &copied.fields {
+        command = command.arg(name).arg(value).arg(expires_ms.to_string());
+    }
+    command
 }
 
 fn script(text: &str, key: &[u8]) -> Command {

@@ -125,22 +125,25 @@ impl ShardOperation for Commands<'_> {
 }
 
 /// All replies of one key; or the fault that decides what becomes of it: one that sending again mends before one
-/// that it does not, since a redirect inside a transaction shows as an aborted `EXEC` too.
+/// that it does not, since a redirect inside a transaction shows as an aborted `EXEC` too. Takes every reply, so
+/// that the next one is the next key's.
 fn worst_fault_or_all(
     replies: impl Iterator<Item = Result<Reply, KeyFault>>,
 ) -> Result<Vec<Reply>, KeyFault> {
     let mut all = Vec::new();
-    let mut refused = None;
+    let (mut mendable, mut refused) = (None, None);
     for reply in replies {
         match reply {
             Ok(reply) => all.push(reply),
             Err(fault @ KeyFault::Refused(_)) => {
                 refused.get_or_insert(fault);
             }
-            Err(fault) => return Err(fault),
+            Err(fault) => {
+                mendable.get_or_insert(fault);
+            }
         }
     }
-    refused.map_or(Ok(all), Err)
+    mendable.or(refused).map_or(Ok(all), Err)
 }
 
 #[cfg(test)]
@@ -155,9 +158,13 @@ mod tests {
         let ok = || Ok(Reply::Text("OK".into()));
         assert_eq!(
             worst_fault_or_all([ok(), Err(aborted.clone()), Err(moved.clone())].into_iter()),
-            Err(moved)
+            Err(moved.clone())
         );
         assert_eq!(worst_fault_or_all([ok(), Err(aborted.clone()), ok()].into_iter()), Err(aborted));
         assert_eq!(worst_fault_or_all([ok(), ok()].into_iter()).map(|all| all.len()), Ok(2));
+
+        let mut replies = [Err(moved.clone()), Err(moved.clone()), ok()].into_iter();
+        assert_eq!(worst_fault_or_all(replies.by_ref().take(2)), Err(moved));
+        assert_eq!(replies.count(), 1, "the next key's reply is left, and only that");
     }
 }

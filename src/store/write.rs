@@ -20,8 +20,14 @@ use super::FeatureStore;
 use super::error::{RequestError, StoreError, check_each_once};
 use super::keyed::{KeyReplies, Repeat};
 
-/// Commands that write one row.
-const COMMANDS_PER_ROW: usize = 2;
+/// Writes the values of one row, then the key's TTL: all of it or, at a key that is no hash, nothing. As two commands,
+/// the second would give a TTL to the key of somebody else that the first has just refused. ARGV: the TTL, a condition
+/// for it or nothing, then names and values.
+const ROW_SCRIPT: &str = r"
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+if ARGV[2] == '' then return redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return redis.call('EXPIRE', KEYS[1], ARGV[1], ARGV[2])
+";
 
 /// Why a row was not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,11 +107,11 @@ impl FeatureStore {
             rows_of_key[key].push(*place);
         }
         let commands_of = |key: KeyNumber| {
-            let write = |place: &usize| batch_write(keys.key(key), rows[*place].as_ref(), ttl_seconds);
-            rows_of_key[key as usize].iter().flat_map(write).collect()
+            let write =
+                |place: &usize| batch_write(keys.key(key), &rows[*place].as_ref().features, ttl_seconds, "");
+            rows_of_key[key as usize].iter().map(write).collect()
         };
-        let answers =
-            self.engine.run_commands(&keys, &commands_of, COMMANDS_PER_ROW, Repeat::Yes, WRITE_TIMEOUT).await;
+        let answers = self.engine.run_commands(&keys, &commands_of, 1, Repeat::Yes, WRITE_TIMEOUT).await;
         for (rows, answer) in rows_of_key.iter().zip(answers) {
             for (number, place) in rows.iter().enumerate() {
                 results[*place] = row_result(&answer, number);
@@ -127,8 +133,9 @@ impl FeatureStore {
         let features = [(feature.clone(), value)];
         check_features(&features)?;
         let ttl = self.kind.options.batch_ttl_seconds;
-        let commands = vec![hset(&key, &features), Command::new("EXPIRE").arg(&key).number(ttl).arg("NX")];
-        self.engine.run_key(&key, commands, Repeat::No, WRITE_TIMEOUT).await?;
+        self.engine
+            .run_key(&key, vec![batch_write(&key, &features, ttl, "NX")], Repeat::No, WRITE_TIMEOUT)
+            .await?;
         Ok(())
     }
 
@@ -204,18 +211,23 @@ fn hset(key: &[u8], features: &[(FeatureName, FeatureValue)]) -> Command {
     Command::new("HSET").arg(key).args(pairs)
 }
 
-fn batch_write(key: &[u8], row: &FeatureRow, ttl_seconds: u64) -> [Command; COMMANDS_PER_ROW] {
-    [hset(key, &row.features), Command::new("EXPIRE").arg(key).number(ttl_seconds)]
+fn batch_write(
+    key: &[u8],
+    features: &[(FeatureName, FeatureValue)],
+    ttl_seconds: u64,
+    condition: &str,
+) -> Command {
+    let pairs = features.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+    let script = Command::new("EVAL").arg(ROW_SCRIPT).arg("1").arg(key);
+    script.number(ttl_seconds).arg(condition).args(pairs)
 }
 
 /// What became of the row of that number among its key's rows.
 fn row_result(answer: &KeyReplies, number: usize) -> Result<(), RowRejected> {
     let replies = answer.as_ref().map_err(|reason| RowRejected(reason.to_string()))?;
-    match replies.get(number * COMMANDS_PER_ROW + 1).and_then(Reply::as_i64) {
+    match replies.get(number).and_then(Reply::as_i64) {
         Some(1) => Ok(()),
-        _ => {
-            Err(RowRejected("the values were written, but the key was gone before it got its TTL".to_owned()))
-        }
+        _ => Err(RowRejected("the values were written, but the key did not get its TTL".to_owned())),
     }
 }
 
