@@ -15,7 +15,7 @@ help: ## Show the targets
 ARGS ?= --seed-users 2000
 
 demo: ## Start a real local cluster with features in it, and serve them (ARGS="--port 8090 --shards 3 …")
-	@$(WITH_REDIS) $(CARGO) build --release --quiet && exec target/release/slotwise demo $(ARGS)
+	@$(WITH_REDIS) unset SLOTWISE_REDIS_URL && exec $(CARGO) run --release --quiet -- demo $(ARGS)
 
 test: ## Run every test, on real servers
 	@$(WITH_REDIS) $(CARGO) test
@@ -38,7 +38,7 @@ build: ## Build the program
 	$(CARGO) build --release
 
 check-old-server: ## A server that is too old is refused by name (needs one: SLOTWISE_OLD_REDIS_SERVER, or Debian 12's redis-server)
-	@$(CARGO) build --quiet && scripts/check-old-server.sh target/debug/slotwise
+	@$(CARGO) build --quiet && scripts/check-old-server.sh "$${CARGO_TARGET_DIR:-target}/debug/slotwise"
 
 check-cpu: ## Client CPU per entity: at most 0.30 of that of one request per entity
 	@$(WITH_REDIS) $(CARGO) bench --quiet --bench cpu_per_entity -- --check

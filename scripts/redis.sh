@@ -95,9 +95,9 @@ look_at_setting() {
   [[ -n "$set_to" ]] || { tried+=("SLOTWISE_REDIS_SERVER: not set"); return; }
   if [[ -d "$set_to" ]]; then
     for name in redis-server valkey-server; do
-      [[ -x "$set_to/$name" ]] && use_server "$set_to/$name" SLOTWISE_REDIS_SERVER
+      if [[ -x "$set_to/$name" ]]; then use_server "$set_to/$name" SLOTWISE_REDIS_SERVER || true; fi
     done
-    [[ ${#tried[@]} -gt 0 ]] || tried+=("SLOTWISE_REDIS_SERVER: no redis-server or valkey-server in $set_to")
+    ((${#tried[@]} > 0)) || tried+=("SLOTWISE_REDIS_SERVER: no redis-server or valkey-server in $set_to")
   elif [[ -x "$set_to" ]]; then
     use_server "$set_to" SLOTWISE_REDIS_SERVER || true
   else
@@ -137,13 +137,9 @@ apt_archive() {
   uri="$(apt-get indextargets --no-release-info --format '$(REPO_URI)|$(RELEASE)' 2>/dev/null |
     awk -F'|' -v release="$codename" '$2 == release { print $1; exit }')"
   [[ -n "$uri" ]] || return 1
-  for keyring in /usr/share/keyrings/{debian,ubuntu}-archive-keyring.gpg; do
-    if [[ -r "$keyring" ]]; then
-      printf '%s|%s|%s\n' "$uri" "$keyring" "$codename"
-      return 0
-    fi
-  done
-  return 1
+  keyring="/usr/share/keyrings/$(. /etc/os-release && printf '%s' "$ID")-archive-keyring.gpg"
+  [[ -r "$keyring" ]] || return 1
+  printf '%s|%s|%s\n' "$uri" "$keyring" "$codename"
 }
 
 # The suites to ask, newest stable ones after the machine's own.
@@ -219,6 +215,14 @@ compile() {
   say "built ${version}, TLS: $tls"
 }
 
+build_folder=""
+
+# Keeps the log of a build and nothing else of it.
+leave_build() {
+  cp -f "$build_folder/log" "$CACHE/build.log" 2>/dev/null || true
+  rm -rf "$build_folder"
+}
+
 build() {
   local program
   for program in apt-get cc make tar; do
@@ -233,9 +237,12 @@ build() {
     flock -w "$LOCK_SECONDS_MAX" 9 || { tried+=("a build: another one holds $CACHE/lock"); return; }
     look_at_cache again # another run may just have finished
   fi
+  # What a build left that was killed.
+  find "$CACHE" -maxdepth 1 -name 'build.??????' -type d -mmin +60 -exec rm -rf {} + 2>/dev/null || true
   local work
   work="$(mktemp -d "$CACHE/build.XXXXXX")"
-  trap 'cp -f "'"$work"'/log" "'"$CACHE"'/build.log" 2>/dev/null; rm -rf "'"$work"'"' EXIT
+  build_folder="$work"
+  trap leave_build EXIT
   fetch_source "$work" && compile "$work" && look_at_cache again
   return 0
 }

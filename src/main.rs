@@ -19,7 +19,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(cli::run(cli)) {
+    let outcome = runtime.block_on(cli::run(cli));
+    // A thread that still waits for standard input must not hold up the end.
+    runtime.shutdown_background();
+    match outcome {
         Ok(code) => code,
         Err(error) => failed(&error),
     }

@@ -122,13 +122,15 @@ impl RawCohort {
         }
         let members = match (self.members, self.members_file, self.members_set) {
             (Some(members), None, None) => {
-                CohortMembers::Listed(ids(members.iter().map(String::as_str), &format!("{field}.members"))?)
+                CohortMembers::Listed(ids(members.iter().map(String::as_str), |index| {
+                    format!("{field}.members[{index}]")
+                })?)
             }
             (None, Some(file), None) => {
                 let path = folder.join(file);
                 let text = std::fs::read_to_string(&path)
                     .map_err(|error| ConfigError::Unreadable { path: path.clone(), error })?;
-                CohortMembers::Listed(ids(text.lines(), &path.display().to_string())?)
+                CohortMembers::Listed(ids(text.lines(), |index| format!("{}:{}", path.display(), index + 1))?)
             }
             (None, None, Some(key)) => {
                 let refresh = self.refresh_seconds.map_or(COHORT_REFRESH, Duration::from_secs);
@@ -146,10 +148,14 @@ impl RawCohort {
     }
 }
 
-fn ids<'t>(texts: impl Iterator<Item = &'t str>, place: &str) -> Result<Vec<EntityId>, ConfigError> {
+/// The ids that `texts` are; `place` names the one at an index.
+fn ids<'t>(
+    texts: impl Iterator<Item = &'t str>,
+    place: impl Fn(usize) -> String,
+) -> Result<Vec<EntityId>, ConfigError> {
     let mut ids = Vec::new();
     for (number, text) in texts.enumerate() {
-        let wrong = |problem: String| ConfigError::invalid(format!("{place}[{number}]"), problem);
+        let wrong = |problem: String| ConfigError::invalid(place(number), problem);
         if number >= COHORT_MEMBERS_MAX {
             return Err(wrong(format!("more than {COHORT_MEMBERS_MAX} members")));
         }

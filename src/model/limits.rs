@@ -26,7 +26,7 @@ pub const SHARD_PIPELINES_IN_FLIGHT_MAX: usize = 4;
 pub const KEY_ATTEMPTS_MAX: u32 = 1_000;
 /// Redirects that one key follows at once; from then on it waits before it is planned again.
 pub const KEY_REDIRECTS_AT_ONCE_MAX: u32 = 4;
-/// Times a key is planned again where no shard owns its slot, with a topology refresh between.
+/// Times a key is planned, counting its other troubles, before a slot without an owner is taken for a fact.
 pub const SLOT_UNCOVERED_ATTEMPTS_MAX: u32 = 6;
 /// First wait before a key is sent again to a shard that was not ready; doubles each time.
 pub const RETRY_BACKOFF_MIN: Duration = Duration::from_millis(2);
@@ -34,8 +34,10 @@ pub const RETRY_BACKOFF_MIN: Duration = Duration::from_millis(2);
 pub const RETRY_BACKOFF_MAX: Duration = Duration::from_millis(50);
 /// Connections kept to nodes that a redirect named.
 pub const REDIRECT_CONNECTIONS_MAX: usize = 64;
-/// Shortest time between two topology refreshes that redirects ask for.
+/// Shortest time between two topology refreshes; doubles while they bring nothing new.
 pub const TOPOLOGY_REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(20);
+/// The most it doubles to: a refresh holds up every request of the cluster connection.
+pub const TOPOLOGY_REFRESH_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// Default: deadline of a request that names none.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(1_000);

@@ -1,5 +1,7 @@
 //! What the servers can do, asked once when connecting.
 
+use futures::future::join_all;
+
 use crate::slot::NodeAddr;
 
 use super::cluster::{Cluster, ConnectError, Target};
@@ -36,8 +38,12 @@ impl Capabilities {
             let why = "the cluster has no slots assigned".to_owned();
             return Err(ConnectError::Unreachable { seeds: cluster.settings().seeds_text(), why });
         }
-        for shard in topology.shards() {
-            let one = ask(cluster, &Target::Shard(shard.clone().into())).await?;
+        let asked = topology
+            .shards()
+            .iter()
+            .map(|shard| async { ask(cluster, &Target::Shard(shard.clone().into())).await });
+        for one in join_all(asked).await {
+            let one = one?;
             found = Some(match found {
                 None => one,
                 // A cluster in the middle of an upgrade writes in the way that all of it understands.
@@ -62,6 +68,9 @@ async fn ask(cluster: &Cluster, target: &Target) -> Result<Capabilities, Connect
         Command::new("COMMAND").arg("INFO").arg("HEXPIRE").arg("HTTL").arg("HSETEX"),
     ];
     let answer = cluster.send(target, commands).await.map_err(|fault| failed(fault.to_string()))?;
+    if answer.node != node {
+        return Err(failed(format!("not connected; {} answers in its place", answer.node)));
+    }
     let mut replies = answer.replies.into_iter();
     let (Some(Ok(info)), Some(Ok(known))) = (replies.next(), replies.next()) else {
         return Err(failed("it does not answer INFO and COMMAND INFO; may the user run them?".into()));

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{Pipeline, Value};
 use tokio::time::timeout;
 
-use crate::model::limits::TOPOLOGY_REFRESH_INTERVAL_MIN;
+use crate::model::limits::{TOPOLOGY_REFRESH_INTERVAL_MAX, TOPOLOGY_REFRESH_INTERVAL_MIN};
 use crate::slot::{NodeAddr, Shard, Topology};
 
 use super::command::Command;
@@ -77,18 +77,37 @@ pub enum ConnectError {
     },
 }
 
+/// When the topology may be refreshed next.
+struct RefreshPace {
+    next: Instant,
+    interval: Duration,
+}
+
+impl RefreshPace {
+    /// A refresh that brought something new may be followed soon; one that did not, later and later.
+    fn refreshed(&mut self, changed: bool) {
+        self.interval = if changed {
+            TOPOLOGY_REFRESH_INTERVAL_MIN
+        } else {
+            (self.interval * 2).min(TOPOLOGY_REFRESH_INTERVAL_MAX)
+        };
+        self.next = Instant::now() + self.interval;
+    }
+}
+
 /// A connection to a whole cluster. Share it in an `Arc`.
 pub struct Cluster {
     settings: RedisSettings,
     connection: ClusterConnection<NodeConnection>,
     topology: Arc<TopologyCell>,
     redirects: RedirectConnections,
-    last_refresh: tokio::sync::Mutex<Option<Instant>>,
+    pace: tokio::sync::Mutex<RefreshPace>,
     refresh_wanted: AtomicBool,
 }
 
 impl Cluster {
-    /// Connects to the cluster that the settings' seeds belong to, within their `startup_timeout`.
+    /// Connects to the cluster that the settings' seeds belong to. The driver can hang here for ever: put a timeout
+    /// round it.
     pub async fn connect(settings: RedisSettings) -> Result<Arc<Self>, ConnectError> {
         let unreachable = |why: String| ConnectError::Unreachable {
             seeds: settings.seeds_text(),
@@ -98,18 +117,19 @@ impl Cluster {
         let feed = TopologyFeed(Arc::clone(&topology));
         let client = settings.cluster_client(|builder| builder.read_routing_strategy(feed));
         let client = client.map_err(|error| unreachable(error.to_string()))?;
-        // Connecting can hang in the driver for ever, hence the limit of our own.
-        let connecting = client.get_async_generic_connection::<NodeConnection>();
-        let connection = timeout(settings.startup_timeout, connecting)
+        let connection = client
+            .get_async_generic_connection::<NodeConnection>()
             .await
-            .map_err(|_| unreachable(format!("no answer within {:?}", settings.startup_timeout)))?
             .map_err(|error| unreachable(error.to_string()))?;
         Ok(Arc::new(Self {
             settings,
             connection,
             topology,
             redirects: RedirectConnections::default(),
-            last_refresh: tokio::sync::Mutex::new(None),
+            pace: tokio::sync::Mutex::new(RefreshPace {
+                next: Instant::now(),
+                interval: TOPOLOGY_REFRESH_INTERVAL_MIN,
+            }),
             refresh_wanted: AtomicBool::new(false),
         }))
     }
@@ -137,27 +157,28 @@ impl Cluster {
         });
     }
 
-    /// Waits for a topology newer than version `than`, asking for it where needed; returns after the settings'
-    /// response timeout at the latest, with or without one. Refreshes are at least
-    /// [`TOPOLOGY_REFRESH_INTERVAL_MIN`] apart.
-    pub async fn refresh(&self, than: u64) {
-        let mut last = self.last_refresh.lock().await;
-        if self.topology().version() > than {
-            return;
+    /// Waits for a topology newer than version `than`, asking for it where needed; true where there is one. Gives
+    /// up after the settings' response timeout. Refreshes are [`TOPOLOGY_REFRESH_INTERVAL_MIN`] to
+    /// [`TOPOLOGY_REFRESH_INTERVAL_MAX`] apart.
+    pub async fn refresh(&self, than: u64) -> bool {
+        let mut pace = self.pace.lock().await;
+        let before = self.topology();
+        if before.version() > than {
+            return true;
         }
-        if let Some(last) = *last {
-            tokio::time::sleep_until((last + TOPOLOGY_REFRESH_INTERVAL_MIN).into()).await;
-        }
+        tokio::time::sleep_until(pace.next.into()).await;
         let random = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
         let nudge = async {
             // The answer is an error by design; what counts is the topology that follows.
             let _ = self.connection.clone().route_command(connection::refresh_command(), random).await;
             self.topology.newer_than(than).await;
         };
-        if timeout(self.settings.response_timeout, nudge).await.is_err() {
+        let came = timeout(self.settings.response_timeout, nudge).await.is_ok();
+        if !came {
             tracing::warn!(version = than, "no newer topology within the response timeout");
         }
-        *last = Some(Instant::now());
+        pace.refreshed(came && self.topology().shards() != before.shards());
+        came
     }
 
     /// Sends commands as one pipeline and brings a reply or a fault for each. Cancel-safe for reads.
@@ -202,8 +223,7 @@ impl Cluster {
     ) -> Result<(NodeAddr, Vec<Value>), PipelineFault> {
         match target {
             Target::Redirect { node, .. } => {
-                let answer = self.redirects.send(&self.settings, node, &pipeline).await;
-                Ok((node.clone(), answer.map_err(|error| PipelineFault::new(&error))?))
+                Ok((node.clone(), self.redirects.send(&self.settings, node, &pipeline).await?))
             }
             Target::Shard(shard) => {
                 let slot =
@@ -214,7 +234,7 @@ impl Cluster {
                 let values = driver
                     .route_pipeline(pipeline, 0, count, SingleNodeRoutingInfo::SpecificNode(route))
                     .await
-                    .map_err(|error| PipelineFault::new(&error))?;
+                    .map_err(|error| PipelineFault::unanswered(&error))?;
                 connection::open(values).ok_or_else(|| PipelineFault {
                     reason: "an answer that does not name its node".into(),
                     may_have_run: true,

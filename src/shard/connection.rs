@@ -5,8 +5,10 @@
 //! that every command keeps its own answer; and the node says who it is, because the driver may choose a replica
 //! or any other node where the wanted one is not connected.
 
-use std::time::Duration;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use ahash::AHashMap;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::Connect;
 use redis::{
@@ -22,8 +24,11 @@ const REFRESH: &str = "SLOTWISE.REFRESH";
 /// The driver sends it to every node once it has a routing strategy. A primary that became a replica would then go on
 /// answering reads, with values as old as its copy, and nobody would notice; without it, it says where to go.
 const READ_FROM_REPLICA: &str = "READONLY";
-/// Wait after a connection that failed: the driver tries again at once, for as long as no node answers.
-const CONNECT_FAILURE_PAUSE: Duration = Duration::from_millis(50);
+/// Shortest time between two failures to connect to one node: where no node answers, the driver tries again at once,
+/// for ever. A first failure is told without delay, as the driver serves nobody while it refreshes its topology.
+const CONNECT_FAILURE_INTERVAL_MIN: Duration = Duration::from_millis(50);
+/// Nodes whose last failure is remembered.
+const CONNECT_FAILURES_MAX: usize = 1_024;
 
 /// One node's connection, and the node's address.
 #[derive(Clone)]
@@ -104,12 +109,25 @@ impl Connect for NodeConnection {
             match MultiplexedConnection::connect_with_config(info, config).await {
                 Ok(inner) => Ok(Self { inner, addr }),
                 Err(error) => {
-                    tokio::time::sleep(CONNECT_FAILURE_PAUSE).await;
+                    if failed_just_now(&addr) {
+                        tokio::time::sleep(CONNECT_FAILURE_INTERVAL_MIN).await;
+                    }
                     Err(error)
                 }
             }
         })
     }
+}
+
+/// Notes a failure to connect; true where the one before was a moment ago.
+fn failed_just_now(addr: &str) -> bool {
+    static LAST_FAILURES: LazyLock<Mutex<AHashMap<String, Instant>>> = LazyLock::new(Mutex::default);
+    let mut failures = LAST_FAILURES.lock().unwrap_or_else(PoisonError::into_inner);
+    if failures.len() >= CONNECT_FAILURES_MAX {
+        failures.retain(|_, last| last.elapsed() < CONNECT_FAILURE_INTERVAL_MIN);
+    }
+    let last = failures.insert(addr.to_owned(), Instant::now());
+    last.is_some_and(|last| last.elapsed() < CONNECT_FAILURE_INTERVAL_MIN)
 }
 
 fn is(cmd: &Cmd, name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::{ErrorKind, RedisError, ServerError};
+use redis::{RedisError, ServerError};
 
 use crate::slot::NodeAddr;
 
@@ -59,10 +59,10 @@ pub struct PipelineFault {
 }
 
 impl PipelineFault {
-    pub(super) fn new(error: &RedisError) -> Self {
-        let never_sent =
-            error.kind() == ErrorKind::ClusterConnectionNotFound || error.is_connection_refusal();
-        Self { reason: shortened(&error.to_string()), may_have_run: !never_sent }
+    /// The driver answers requests that it has sent already with the error of a topology refresh, so that no error of
+    /// its own says that nothing was sent.
+    pub(super) fn unanswered(error: &RedisError) -> Self {
+        Self { reason: shortened(&error.to_string()), may_have_run: true }
     }
 
     pub(super) fn not_sent(reason: &str) -> Self {

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use crate::model::limits::REDIRECT_CONNECTIONS_MAX;
 use crate::slot::NodeAddr;
 
+use super::fault::PipelineFault;
 use super::settings::RedisSettings;
 
 #[derive(Default)]
@@ -25,13 +26,14 @@ impl RedirectConnections {
         settings: &RedisSettings,
         node: &NodeAddr,
         pipeline: &Pipeline,
-    ) -> RedisResult<Vec<Value>> {
-        let mut connection = self.get(settings, node).await?;
+    ) -> Result<Vec<Value>, PipelineFault> {
+        let connection = self.get(settings, node).await;
+        let mut connection = connection.map_err(|error| PipelineFault::not_sent(&error.to_string()))?;
         let answer = connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
         if answer.is_err() {
             self.open.lock().await.remove(node);
         }
-        answer
+        answer.map_err(|error| PipelineFault::unanswered(&error))
     }
 
     async fn get(&self, settings: &RedisSettings, node: &NodeAddr) -> RedisResult<MultiplexedConnection> {

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ahash::{AHashSet, RandomState};
 use futures::future::join_all;
 use tokio::time::timeout;
 
 use crate::model::EntityId;
-use crate::model::limits::{ADMIN_TIMEOUT, RETRY_BACKOFF_MAX, SCAN_PAGE_KEYS};
-use crate::shard::{Command, Reply, Target};
-use crate::slot::{KeySet, SLOT_COUNT, Shard, Topology};
+use crate::model::limits::ADMIN_TIMEOUT;
+use crate::shard::{Command, Target};
+use crate::slot::{KeySet, SLOT_COUNT, Shard};
 
 use super::FeatureStore;
 use super::error::{RequestError, StoreError};
-use super::keyed::Repeat;
+use super::fan_out::Effect;
+use super::scan::{Page, Scan};
 
-/// Times a scan starts again because slots changed hands under it.
-const SCAN_RESTARTS_MAX: usize = 5;
 /// Times `reset` looks for keys that were written while it deleted.
 const RESET_ROUNDS_MAX: usize = 5;
 
@@ -30,30 +30,36 @@ pub struct Readiness {
 }
 
 impl FeatureStore {
-    /// The ids of this kind, sorted. Reads every key name under the prefix: not for the request path.
+    /// The ids of this kind, sorted. Reads every key name under the prefix: not for the request path. During a reshard
+    /// some may be overlooked.
     pub async fn list_entity_ids(&self) -> Result<Vec<EntityId>, StoreError> {
         let mut ids = BTreeSet::new();
         let layout = self.layout();
-        self.scan(|_, keys| {
-            let known = keys.iter().filter_map(|key| EntityId::new(layout.id_of_key(key)?).ok());
-            ids.extend(known);
-        })
-        .await?;
+        let mut scan = self.scan();
+        while let Some(page) = scan.next().await? {
+            if let Page::Keys(keys) = page {
+                ids.extend(keys.iter().filter_map(|key| EntityId::new(layout.id_of_key(key)?).ok()));
+            }
+        }
         Ok(ids.into_iter().collect())
     }
 
-    /// How many entities of this kind there are. Reads every key name under the prefix.
+    /// How many entities of this kind there are. Reads every key name under the prefix; keeps eight bytes of each, so
+    /// that a key that a scan gives twice is counted once. During a reshard some may be overlooked.
     pub async fn count_entities(&self) -> Result<u64, StoreError> {
-        let mut count = 0;
+        let mut seen: AHashSet<u64> = AHashSet::new();
+        let hasher = RandomState::new();
         let layout = self.layout();
-        self.scan(|start, keys| {
-            if start {
-                count = 0;
+        let mut scan = self.scan();
+        while let Some(page) = scan.next().await? {
+            match page {
+                Page::Restart => seen.clear(),
+                Page::Keys(keys) => {
+                    seen.extend(keys.iter().filter_map(|key| Some(hasher.hash_one(layout.id_of_key(key)?))));
+                }
             }
-            count += keys.iter().filter(|key| layout.id_of_key(key).is_some()).count() as u64;
-        })
-        .await?;
-        Ok(count)
+        }
+        Ok(seen.len() as u64)
     }
 
     /// Deletes an entity, wherever its key lies: plain or under a tag of a cohort. True where there was one.
@@ -69,12 +75,19 @@ impl FeatureStore {
     pub async fn reset(&self) -> Result<u64, StoreError> {
         let mut deleted = 0;
         for _ in 0..RESET_ROUNDS_MAX {
-            let mut keys = Vec::new();
-            self.scan(|_, page| keys.extend(page)).await?;
-            if keys.is_empty() {
+            let mut found = false;
+            let mut scan = self.scan();
+            while let Some(page) = scan.next().await? {
+                if let Page::Keys(keys) = page
+                    && !keys.is_empty()
+                {
+                    found = true;
+                    deleted += self.unlink(&keys).await?;
+                }
+            }
+            if !found {
                 return Ok(deleted);
             }
-            deleted += self.unlink(&keys).await?;
         }
         Err(StoreError::Broken(format!(
             "{deleted} keys under {:?} were deleted, but new ones keep coming; stop the writers first",
@@ -125,97 +138,13 @@ impl FeatureStore {
         let keys = KeySet::of_keys(keys).map_err(RequestError::from)?;
         let unlink = |key| vec![Command::new("UNLINK").arg(keys.key(key))];
         let mut deleted = 0;
-        for answer in self.engine.run_commands(&keys, &unlink, 1, Repeat::Yes, ADMIN_TIMEOUT).await {
+        for answer in self.engine.run_commands(&keys, &unlink, 1, Effect::SameTwice, ADMIN_TIMEOUT).await {
             deleted += answer?.iter().filter(|reply| reply.as_i64() == Some(1)).count() as u64;
         }
         Ok(deleted)
     }
 
-    /// Gives `on_page` every key under the prefix, page by page; a key may come twice. The flag is true on the
-    /// first page, and again where the scan had to start over because slots changed hands.
-    async fn scan(&self, mut on_page: impl FnMut(bool, Vec<Vec<u8>>) + Send) -> Result<(), StoreError> {
-        for _ in 0..SCAN_RESTARTS_MAX {
-            let topology = self.topology();
-            let mut start = true;
-            for shard in topology.shards() {
-                let mut cursor = b"0".to_vec();
-                loop {
-                    let (next, keys) = self.scan_page(shard, &cursor).await?;
-                    on_page(std::mem::take(&mut start), keys);
-                    if next == b"0" {
-                        break;
-                    }
-                    cursor = next;
-                }
-            }
-            self.engine.cluster.refresh(self.topology().version()).await;
-            if same_owners(&topology, &self.topology()) {
-                return Ok(());
-            }
-        }
-        Err(StoreError::Broken("slots kept changing hands; keys may have been overlooked".to_owned()))
-    }
-
-    async fn scan_page(&self, shard: &Shard, cursor: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
-        let pattern = [escape_glob(&self.kind.options.prefix), "*".to_owned()].concat();
-        let target = Target::Shard(shard.clone().into());
-        let mut last = "no answer".to_owned();
-        let attempts = async {
-            loop {
-                let scan = Command::new("SCAN").arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT");
-                match self.engine.cluster.send(&target, [scan.number(SCAN_PAGE_KEYS as u64)]).await {
-                    Ok(mut answer) if answer.node == shard.primary => match answer.replies.pop() {
-                        Some(Ok(reply)) => return page(reply),
-                        other => last = format!("{other:?}"),
-                    },
-                    Ok(_) => last = "not connected".to_owned(),
-                    Err(fault) => last = fault.to_string(),
-                }
-                tokio::time::sleep(RETRY_BACKOFF_MAX).await;
-            }
-        };
-        match timeout(ADMIN_TIMEOUT, attempts).await {
-            Ok(Some(page)) => Ok(page),
-            Ok(None) => {
-                Err(StoreError::Broken(format!("{} answers SCAN in an unknown shape", shard.primary)))
-            }
-            Err(_) => Err(StoreError::Broken(format!("{}: {last}", shard.primary))),
-        }
-    }
-}
-
-fn page(reply: Reply) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
-    let [cursor, keys] = <[Reply; 2]>::try_from(reply.into_array()?).ok()?;
-    let keys = keys.into_array()?.iter().filter_map(|key| Some(key.as_bytes()?.to_vec())).collect();
-    Some((cursor.as_bytes()?.to_vec(), keys))
-}
-
-fn same_owners(before: &Topology, after: &Topology) -> bool {
-    let owners = |topology: &Topology| -> Vec<_> {
-        topology.shards().iter().map(|shard| (shard.primary.clone(), shard.ranges.clone())).collect()
-    };
-    owners(before) == owners(after)
-}
-
-/// Takes the special meaning from the characters that `MATCH` gives one.
-fn escape_glob(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
-            out.push('\\');
-        }
-        out.push(character);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_with_glob_characters_matches_only_itself() {
-        assert_eq!(escape_glob("fs:user:"), "fs:user:");
-        assert_eq!(escape_glob("a*b?[c]\\"), "a\\*b\\?\\[c\\]\\\\");
+    fn scan(&self) -> Scan<'_> {
+        Scan::new(&self.engine, &self.kind.options.prefix)
     }
 }

@@ -13,8 +13,8 @@ use crate::model::{EntityId, UnavailableReason};
 use crate::shard::{Command, Reply};
 
 use super::error::{RequestError, StoreError};
+use super::fan_out::Effect;
 use super::inspect::FieldView;
-use super::keyed::Repeat;
 use super::{Engine, FeatureStore};
 
 /// Entities that are moved at the same time.
@@ -180,7 +180,7 @@ impl Engine {
     }
 
     async fn one(&self, key: &[u8], command: Command) -> Result<Reply, UnavailableReason> {
-        let mut replies = self.run_key(key, vec![command], Repeat::Yes, ADMIN_TIMEOUT).await?;
+        let mut replies = self.run_key(key, vec![command], Effect::SameTwice, ADMIN_TIMEOUT).await?;
         Ok(replies.pop().unwrap_or(Reply::Nil))
     }
 

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arc_swap::ArcSwap;
 use tokio::task::AbortHandle;
 
-use crate::model::EntityId;
 use crate::model::limits::{ADMIN_TIMEOUT, COHORT_MEMBERS_MAX, SCAN_PAGE_KEYS};
+use crate::model::{EntityId, UnavailableReason};
 use crate::shard::{Command, Reply};
 use crate::slot::{Cohort, CohortIndex, KeyLayout};
 
 use super::error::StoreError;
-use super::keyed::Repeat;
+use super::fan_out::Effect;
 use super::{CohortMembers, CohortOptions, Engine, EntityOptions, FeatureStore, Kind};
 
 /// A kind whose cohorts have the members that are listed; those in Redis are read later.
@@ -80,9 +80,12 @@ impl Engine {
         loop {
             let page = Command::new("SSCAN").arg(key).arg(&cursor).arg("COUNT").number(SCAN_PAGE_KEYS as u64);
             let mut replies = self
-                .run_key(key.as_bytes(), vec![page], Repeat::Yes, ADMIN_TIMEOUT)
+                .run_key(key.as_bytes(), vec![page], Effect::None, ADMIN_TIMEOUT)
                 .await
-                .map_err(|reason| wrong(reason.to_string()))?;
+                .map_err(|reason| match reason {
+                    UnavailableReason::Refused(answer) => wrong(answer.to_string()),
+                    reason => StoreError::Broken(format!("cohort {cohort:?}, set {key:?}: {reason}")),
+                })?;
             let parts = replies.pop().and_then(Reply::into_array).map(<[Reply; 2]>::try_from);
             let Some(Ok([next, page])) = parts else {
                 return Err(wrong("an answer of unknown shape".into()));

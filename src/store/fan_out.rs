@@ -35,8 +35,19 @@ pub(super) trait ShardOperation: Sync {
         keys: &'a [KeyNumber],
     ) -> BoxFuture<'a, Result<Outcome<Self::Output>, PipelineFault>>;
 
-    /// May keys be sent again after a pipeline that may have run without an answer?
-    fn may_repeat(&self) -> bool;
+    /// What doing it does, and doing it twice.
+    fn effect(&self) -> Effect;
+}
+
+/// What an operation does to the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing: it only reads.
+    None,
+    /// Doing it twice is the same as doing it once.
+    SameTwice,
+    /// Doing it twice could put an older value over a newer one: never sent again where it may have run.
+    Once,
 }
 
 /// What one pipeline brought.
@@ -90,6 +101,8 @@ struct Trouble {
 struct Unsettled {
     redirected: AHashMap<Target, Vec<KeyNumber>>,
     put_off: Vec<KeyNumber>,
+    /// How many were answered with which kind of fault.
+    kinds: AHashMap<&'static str, u64>,
 }
 
 struct Run<'a, O: ShardOperation, S> {
@@ -99,11 +112,11 @@ struct Run<'a, O: ShardOperation, S> {
     steps_started: usize,
     under_way: AHashMap<usize, UnderWay>,
     troubles: AHashMap<KeyNumber, Trouble>,
-    nodes_asked: AHashSet<NodeAddr>,
+    shards_asked: AHashSet<NodeAddr>,
 }
 
 impl<O: ShardOperation> FanOut<'_, O> {
-    /// Sends every key to its shard and tells `settle` what became of it. Returns how many nodes were asked.
+    /// Sends every key to its shard and tells `settle` what became of it. Returns how many shards were asked.
     pub(super) async fn run<S>(&self, settle: S) -> usize
     where
         S: FnMut(Settled<'_, O::Output>) + Send,
@@ -115,7 +128,7 @@ impl<O: ShardOperation> FanOut<'_, O> {
             steps_started: 0,
             under_way: AHashMap::new(),
             troubles: AHashMap::new(),
-            nodes_asked: AHashSet::new(),
+            shards_asked: AHashSet::new(),
         };
         run.plan_and_send(self.keys.numbers());
         let deadline = tokio::time::sleep_until(self.deadline);
@@ -133,7 +146,7 @@ impl<O: ShardOperation> FanOut<'_, O> {
                 }
             }
         }
-        run.nodes_asked.len()
+        run.shards_asked.len()
     }
 }
 
@@ -159,8 +172,10 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
 
     /// Sends one pipeline, once its shard's gate lets it through.
     fn send(&mut self, target: Target, keys: Arc<[KeyNumber]>) {
-        if !self.nodes_asked.contains(target.node()) {
-            self.nodes_asked.insert(target.node().clone());
+        if let Target::Shard(shard) = &target
+            && !self.shards_asked.contains(&shard.primary)
+        {
+            self.shards_asked.insert(shard.primary.clone());
         }
         let gate = self.fan_out.gates.gate(target.node());
         let operation = self.fan_out.operation;
@@ -205,7 +220,9 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         match step {
             Step::Waited => self.plan_and_send(keys.iter().copied()),
             Step::Pipeline(target, Ok(outcome)) => self.end_of_pipeline(&target, &keys, outcome),
-            Step::Pipeline(_, Err(fault)) if fault.may_have_run && !self.fan_out.operation.may_repeat() => {
+            Step::Pipeline(_, Err(fault))
+                if fault.may_have_run && self.fan_out.operation.effect() == Effect::Once =>
+            {
                 self.fail(&keys, UnavailableReason::OutcomeUnknown(fault.reason));
             }
             Step::Pipeline(target, Err(fault)) => {
@@ -234,6 +251,9 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
                 self.sort_fault(*key, fault, target, &node, &mut unsettled);
             }
         }
+        for (kind, keys) in unsettled.kinds {
+            metrics::counter_by(&metrics::REDIRECTS, "kind", kind).increment(keys);
+        }
         for (target, keys) in unsettled.redirected {
             for keys in keys.chunks(self.fan_out.chunk_keys_max) {
                 self.send(target.clone(), keys.into());
@@ -253,7 +273,7 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         let (node, asking, kind) = match fault {
             KeyFault::Refused(answer) => return self.fail(&[key], UnavailableReason::Refused(answer)),
             KeyFault::NotReady(answer) => {
-                metrics::counter_by(&metrics::REDIRECTS, "kind", "not_ready").increment(1);
+                *unsettled.kinds.entry("not_ready").or_default() += 1;
                 self.fan_out.transport.request_refresh();
                 let text: Arc<str> = format!("{answered_by}: {answer}").into();
                 return self.try_again(key, &text, &mut unsettled.put_off);
@@ -261,7 +281,7 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
             KeyFault::Moved(node) => (node, false, "moved"),
             KeyFault::Ask(node) => (node, true, "ask"),
         };
-        metrics::counter_by(&metrics::REDIRECTS, "kind", kind).increment(1);
+        *unsettled.kinds.entry(kind).or_default() += 1;
         if !asking {
             self.fan_out.transport.request_refresh();
         }
@@ -270,7 +290,9 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         let text: Arc<str> =
             if back_to_start { format!("{node} is not connected") } else { format!("{kind} to {node}") }
                 .into();
-        let at_once = !back_to_start && self.attempts(key) < KEY_REDIRECTS_AT_ONCE_MAX;
+        // The answer to a planned pipeline is always followed; what it leads to may lead on a few times only.
+        let planned = matches!(target, Target::Shard(_));
+        let at_once = !back_to_start && (planned || self.attempts(key) < KEY_REDIRECTS_AT_ONCE_MAX);
         if at_once {
             self.trouble(key, &text);
             unsettled.redirected.entry(Target::Redirect { node, asking }).or_default().push(key);
@@ -315,7 +337,7 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
                 true => format!("no answer from {node}").into(),
                 false => format!("too many pipelines in flight to {node}").into(),
             });
-            let may_have_run = sent && !self.fan_out.operation.may_repeat();
+            let may_have_run = sent && self.fan_out.operation.effect() != Effect::None;
             for key in keys.iter().copied() {
                 let trouble = || self.troubles.get(&key).map(|trouble| Arc::clone(&trouble.last));
                 let reason = match state.clone().or_else(trouble) {

@@ -1,13 +1,12 @@
 //! One entity in full: every field with its value and TTL, in one atomic step. Not for the request path.
 
-use crate::model::limits::ADMIN_TIMEOUT;
 use crate::model::{EntityId, FeatureName};
 use crate::shard::{Command, Reply};
 use crate::slot::{NodeAddr, Slot};
 
 use super::FeatureStore;
 use super::error::{RequestError, StoreError};
-use super::keyed::Repeat;
+use super::fan_out::Effect;
 
 /// Everything that Redis holds of one entity. TTLs are seconds, −1 for none, −2 for absent, as Redis says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +79,12 @@ impl FeatureStore {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
         let replies = self
             .engine
-            .run_key(&key, vec![Command::new("TTL").arg(&key)], Repeat::Yes, ADMIN_TIMEOUT)
+            .run_key(
+                &key,
+                vec![Command::new("TTL").arg(&key)],
+                Effect::None,
+                self.engine.options.request_timeout,
+            )
             .await?;
         replies.first().and_then(Reply::as_i64).ok_or_else(|| unexpected("TTL"))
     }
@@ -93,7 +97,10 @@ impl FeatureStore {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
         let names = features.iter().map(|name| name.as_bytes());
         let command = Command::new("HTTL").arg(&key).arg("FIELDS").number(features.len() as u64).args(names);
-        let mut replies = self.engine.run_key(&key, vec![command], Repeat::Yes, ADMIN_TIMEOUT).await?;
+        let mut replies = self
+            .engine
+            .run_key(&key, vec![command], Effect::None, self.engine.options.request_timeout)
+            .await?;
         let codes = match replies.pop() {
             // Redis 7.4 answers nothing at all for a key that is not there.
             Some(Reply::Nil) => return Ok(vec![-2; features.len()]),
@@ -113,7 +120,7 @@ impl super::Engine {
         field_ttl: &str,
     ) -> Result<(i64, Vec<FieldView>), StoreError> {
         let script = Command::new("EVAL").arg(INSPECT_SCRIPT).arg("1").arg(key).arg(key_ttl).arg(field_ttl);
-        let mut replies = self.run_key(key, vec![script], Repeat::Yes, ADMIN_TIMEOUT).await?;
+        let mut replies = self.run_key(key, vec![script], Effect::None, self.options.request_timeout).await?;
         let cells = replies.pop().and_then(Reply::into_array).ok_or_else(|| unexpected("EVAL"))?;
         let (ttl, cells) = cells.split_first().ok_or_else(|| unexpected("EVAL"))?;
         let field = |cells: &[Reply]| match cells {

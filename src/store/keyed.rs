@@ -10,19 +10,10 @@ use crate::shard::{Cluster, Command, KeyFault, PipelineFault, Reply, Target};
 use crate::slot::{KeyNumber, KeySet};
 
 use super::Engine;
-use super::fan_out::{FanOut, Outcome, Settled, ShardOperation};
+use super::fan_out::{Effect, FanOut, Outcome, Settled, ShardOperation};
 
 /// What a key's commands brought: a reply for each, or why there is none.
 pub(super) type KeyReplies = Result<Vec<Reply>, UnavailableReason>;
-
-/// May a pipeline be sent again that may have run without an answer?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
-    /// Doing it twice is the same as doing it once.
-    Yes,
-    /// It could put an older value over a newer one.
-    No,
-}
 
 impl Engine {
     /// Runs `commands_of(key)` for every key, in order within a key; a key's commands share a pipeline. The
@@ -32,10 +23,10 @@ impl Engine {
         keys: &KeySet,
         commands_of: &(dyn Fn(KeyNumber) -> Vec<Command> + Sync),
         commands_per_key: usize,
-        repeat: Repeat,
+        effect: Effect,
         timeout: Duration,
     ) -> Vec<KeyReplies> {
-        let operation = Commands { cluster: &self.cluster, commands_of, repeat };
+        let operation = Commands { cluster: &self.cluster, commands_of, effect };
         let fan_out = FanOut {
             operation: &operation,
             transport: &*self.transport,
@@ -73,13 +64,13 @@ impl Engine {
         &self,
         key: &[u8],
         commands: Vec<Command>,
-        repeat: Repeat,
+        effect: Effect,
         timeout: Duration,
     ) -> KeyReplies {
         let too_large = |_| UnavailableReason::Refused("the key is too large".into());
         let keys = KeySet::of_keys(&[key]).map_err(too_large)?;
         let mut results =
-            self.run_commands(&keys, &|_| commands.clone(), commands.len(), repeat, timeout).await;
+            self.run_commands(&keys, &|_| commands.clone(), commands.len(), effect, timeout).await;
         results.pop().unwrap_or(Err(UnavailableReason::DeadlineExceeded(None)))
     }
 }
@@ -87,7 +78,7 @@ impl Engine {
 struct Commands<'a> {
     cluster: &'a Cluster,
     commands_of: &'a (dyn Fn(KeyNumber) -> Vec<Command> + Sync),
-    repeat: Repeat,
+    effect: Effect,
 }
 
 impl ShardOperation for Commands<'_> {
@@ -119,8 +110,8 @@ impl ShardOperation for Commands<'_> {
         })
     }
 
-    fn may_repeat(&self) -> bool {
-        self.repeat == Repeat::Yes
+    fn effect(&self) -> Effect {
+        self.effect
     }
 }
 

@@ -11,6 +11,7 @@ mod inspect;
 mod keyed;
 mod options;
 mod read;
+mod scan;
 mod write;
 
 pub use admin::Readiness;
@@ -23,8 +24,9 @@ pub use write::{LoadReport, RowRejected};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::time::timeout;
 
-use crate::shard::{Capabilities, Cluster, ClusterTransport, RedisSettings, ShardTransport};
+use crate::shard::{Capabilities, Cluster, ClusterTransport, ConnectError, RedisSettings, ShardTransport};
 use crate::slot::{KeyLayout, Topology};
 
 use gates::Gates;
@@ -68,8 +70,7 @@ impl FeatureStore {
         options: StoreOptions,
     ) -> Result<Self, StoreError> {
         check_kinds(&entities)?;
-        let cluster = Cluster::connect(settings).await?;
-        let capabilities = Capabilities::of(&cluster).await?;
+        let (cluster, capabilities) = connect(settings).await?;
         let kinds = entities.into_iter().map(cohorts::kind).collect::<Result<Vec<_>, _>>()?;
         let first =
             kinds.first().cloned().ok_or_else(|| StoreError::Options("no entity kind is given".into()))?;
@@ -151,8 +152,25 @@ impl std::fmt::Debug for FeatureStore {
     }
 }
 
+/// Connects and asks what the servers can do, both within the settings' startup timeout.
+async fn connect(settings: RedisSettings) -> Result<(Arc<Cluster>, Capabilities), ConnectError> {
+    let (seeds, limit) = (settings.seeds_text(), settings.startup_timeout);
+    let connecting = async {
+        let cluster = Cluster::connect(settings).await?;
+        let capabilities = Capabilities::of(&cluster).await?;
+        Ok((cluster, capabilities))
+    };
+    let late = |_| ConnectError::Unreachable { seeds, why: format!("no answer within {limit:?}") };
+    timeout(limit, connecting).await.map_err(late)?
+}
+
 fn check_kinds(entities: &[EntityOptions]) -> Result<(), StoreError> {
     for (number, kind) in entities.iter().enumerate() {
+        if kind.prefix.is_empty() {
+            let problem =
+                format!("entity {:?} has an empty key prefix, which would take in every key", kind.name);
+            return Err(StoreError::Options(problem));
+        }
         for other in &entities[..number] {
             if kind.name == other.name {
                 return Err(StoreError::Options(format!("entity {:?} is configured twice", kind.name)));

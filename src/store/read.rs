@@ -15,7 +15,7 @@ use crate::slot::{KeyNumber, KeySet};
 
 use super::FeatureStore;
 use super::error::{RequestError, check_each_once};
-use super::fan_out::{FanOut, Outcome, Settled, ShardOperation};
+use super::fan_out::{Effect, FanOut, Outcome, Settled, ShardOperation};
 
 impl FeatureStore {
     /// Reads `features` of one entity; the batch has one row. See [`FeatureStore::batch_get_features`].
@@ -131,8 +131,8 @@ impl ShardOperation for Read<'_> {
         })
     }
 
-    fn may_repeat(&self) -> bool {
-        true
+    fn effect(&self) -> Effect {
+        Effect::None
     }
 }
 

@@ -18,7 +18,8 @@ use crate::slot::{KeyNumber, KeySet};
 
 use super::FeatureStore;
 use super::error::{RequestError, StoreError, check_each_once};
-use super::keyed::{KeyReplies, Repeat};
+use super::fan_out::Effect;
+use super::keyed::KeyReplies;
 
 /// Writes the values of one row, then the key's TTL: all of it or, at a key that is no hash, nothing. As two commands,
 /// the second would give a TTL to the key of somebody else that the first has just refused. ARGV: the TTL, a condition
@@ -111,7 +112,8 @@ impl FeatureStore {
                 |place: &usize| batch_write(keys.key(key), &rows[*place].as_ref().features, ttl_seconds, "");
             rows_of_key[key as usize].iter().map(write).collect()
         };
-        let answers = self.engine.run_commands(&keys, &commands_of, 1, Repeat::Yes, WRITE_TIMEOUT).await;
+        let answers =
+            self.engine.run_commands(&keys, &commands_of, 1, Effect::SameTwice, WRITE_TIMEOUT).await;
         for (rows, answer) in rows_of_key.iter().zip(answers) {
             for (number, place) in rows.iter().enumerate() {
                 results[*place] = row_result(&answer, number);
@@ -134,14 +136,20 @@ impl FeatureStore {
         check_features(&features)?;
         let ttl = self.kind.options.batch_ttl_seconds;
         self.engine
-            .run_key(&key, vec![batch_write(&key, &features, ttl, "NX")], Repeat::No, WRITE_TIMEOUT)
+            .run_key(
+                &key,
+                vec![batch_write(&key, &features, ttl, "NX")],
+                Effect::Once,
+                self.engine.options.request_timeout,
+            )
             .await?;
         Ok(())
     }
 
     /// Writes streaming features of one entity, each under a field TTL of `ttl_seconds` (`None`: the kind's
     /// default), in one atomic step. Errors where a single field did not get its TTL, and where the connection
-    /// failed in the middle: that write is never sent twice, as it could then undo a newer one.
+    /// failed in the middle: that write is never sent twice, as it could then undo a newer one. Takes the store's
+    /// request timeout at most, like the other calls for one entity.
     pub async fn update_streaming(
         &self,
         id: &EntityId,
@@ -153,7 +161,8 @@ impl FeatureStore {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
         let way = self.engine.capabilities.streaming_write;
         let commands = streaming_write(way, &key, features, ttl_seconds);
-        let answer = self.engine.run_key(&key, commands, Repeat::No, WRITE_TIMEOUT).await;
+        let timeout = self.engine.options.request_timeout;
+        let answer = self.engine.run_key(&key, commands, Effect::Once, timeout).await;
         let result = match answer {
             Err(reason) => Err(StoreError::from(reason)),
             Ok(replies) if every_ttl_is_set(way, &replies, features.len()) => Ok(()),
