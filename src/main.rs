@@ -19,7 +19,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(cli::run(cli)) {
+    let result = runtime.block_on(cli::run(cli));
+    // A thread may still wait for standard input; nothing waits for it.
+    runtime.shutdown_background();
+    match result {
         Ok(code) => code,
         Err(error) => failed(&error),
     }
