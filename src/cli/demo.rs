@@ -74,6 +74,11 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
     for kind in &mut config.entities {
         kind.batch_ttl_seconds = args.batch_ttl_seconds.unwrap_or(kind.batch_ttl_seconds);
         kind.streaming_ttl_seconds = args.streaming_ttl_seconds.unwrap_or(kind.streaming_ttl_seconds);
+        if kind.prefix.is_empty() && config.redis.is_some() && !args.no_reset {
+            let problem = "an empty key prefix: the demo would delete every key of the cluster; give a \
+                           --key-prefix, or --no-reset to keep what is there";
+            return Err(UsageError(problem.to_owned()).into());
+        }
     }
     let cluster = match config.redis {
         Some(_) => None,
