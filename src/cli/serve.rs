@@ -9,7 +9,7 @@ use clap::Args;
 use crate::config::DEFAULT_LISTEN;
 use crate::metrics;
 
-use super::common::{Common, connect};
+use super::common::{Common, LogFormat, connect};
 use super::server;
 use super::signals::Interrupted;
 
@@ -45,8 +45,16 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<Exit
     let listener = server::listen(listen).await?;
     let store = connect(config).await?;
     let address = listener.local_addr()?;
-    writeln!(stderr(), "slotwise {} listens on http://{address}", env!("CARGO_PKG_VERSION"))?;
+    let version = env!("CARGO_PKG_VERSION");
+    match common.log_format {
+        LogFormat::Text => writeln!(stderr(), "slotwise {version} listens on http://{address}")?,
+        // Whoever reads JSON lines chokes on others.
+        LogFormat::Json => tracing::info!(%address, version, "listening"),
+    }
     server::serve(store, page, options, listener, &mut signals).await?;
-    writeln!(stderr(), "stopped")?;
+    match common.log_format {
+        LogFormat::Text => writeln!(stderr(), "stopped")?,
+        LogFormat::Json => tracing::info!("stopped"),
+    }
     Ok(ExitCode::SUCCESS)
 }
