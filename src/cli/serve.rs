@@ -4,6 +4,7 @@ use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 
 use crate::config::DEFAULT_LISTEN;
@@ -43,7 +44,10 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<Exit
     let options = config.http.options.clone();
     // A port that is taken shows before the cluster is asked.
     let listener = server::listen(listen).await?;
-    let store = connect(config).await?;
+    let store = tokio::select! {
+        store = connect(config) => store?,
+        () = signals.wait() => bail!("interrupted while connecting"),
+    };
     let address = listener.local_addr()?;
     let version = env!("CARGO_PKG_VERSION");
     match common.log_format {

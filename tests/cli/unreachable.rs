@@ -3,7 +3,9 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::program::{on_cluster, run, slotwise};
+use nix::sys::signal::Signal;
+
+use crate::program::{Background, on_cluster, run, slotwise};
 use crate::support::{shared_cluster, unique_prefix};
 
 /// Longest time until an unreachable cluster is reported.
@@ -25,6 +27,16 @@ fn an_unreachable_cluster_is_one_line_with_the_address_and_why_in_time() {
             assert!(!ran.err.contains("hunter2"), "{}", ran.err);
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_still_connects_ends_when_it_is_asked_to() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let urls = silent.local_addr().unwrap().to_string();
+    let server = Background::start(&mut slotwise(["serve", "--listen", "127.0.0.1:0", "--redis-url", &urls]));
+    let _asked = silent.accept().unwrap();
+    server.send(Signal::SIGTERM);
+    server.ended().await.exits(1).says_in_one_line(&["interrupted while connecting"]);
 }
 
 #[test]
