@@ -80,6 +80,9 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
             return Err(UsageError(problem.to_owned()).into());
         }
     }
+    // An address that can't be shows before anything is started or dropped.
+    let wanted = SocketAddr::new(args.host, args.port);
+    let listener = server::listen_near(wanted).await?;
     let cluster = match config.redis {
         Some(_) => None,
         None => Some(start_cluster(&args, &mut config, &mut signals).await?),
@@ -90,8 +93,6 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
         users = fill(&store, &args) => users?,
         () = signals.wait() => bail!("interrupted while loading users"),
     };
-    let wanted = SocketAddr::new(args.host, args.port);
-    let listener = server::listen_near(wanted).await?;
     announce(&store, &args, wanted, listener.local_addr()?)?;
 
     let streaming = tokio::spawn({

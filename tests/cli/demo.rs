@@ -134,6 +134,16 @@ async fn a_demo_on_a_cluster_that_is_there_keeps_what_it_is_told_to() {
 }
 
 #[tokio::test]
+async fn a_demo_that_cannot_listen_drops_nothing() {
+    let (cluster, prefix) = (shared_cluster().await, unique_prefix());
+    run(&mut on_cluster(&prefix, ["load", "--synthetic", "5"]).await).exits(0);
+    // An address of the documentation; no machine has it.
+    let ran = run(&mut on_cluster(&prefix, ["demo", "--host", "192.0.2.1"]).await).exits(1);
+    ran.says_in_one_line(&["can't listen on 192.0.2.1:8090"]);
+    assert_eq!(count(cluster, &prefix).await, 5);
+}
+
+#[tokio::test]
 async fn a_demo_never_empties_a_whole_cluster() {
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
     run(&mut on_cluster(&prefix, ["load", "--synthetic", "5"]).await).exits(0);
