@@ -1,6 +1,6 @@
 //! Reads the command line, runs the command, gives the exit status: 0 done, 1 failed, 2 wrong usage, 3 in part.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -30,7 +30,15 @@ fn main() -> ExitCode {
 
 /// One line, whatever the error says; 2 where the command was called wrongly.
 fn failed(error: &anyhow::Error) -> ExitCode {
+    // `slotwise … | head` has got what it wanted.
+    if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_closed_pipe)) {
+        return ExitCode::FAILURE;
+    }
     let line = format!("{error:#}").replace(['\r', '\n'], " ");
     let _ = writeln!(std::io::stderr(), "slotwise: {line}");
     if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+fn is_closed_pipe(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::BrokenPipe
 }

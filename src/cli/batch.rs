@@ -19,7 +19,7 @@ use crate::ingest::{IdsError, IdsFormat, IdsReader};
 use crate::model::{BatchSummary, EntityId, FeatureBatch, FeatureName, UnavailableReason};
 use crate::store::FeatureStore;
 
-use super::common::{Common, UsageError, feature_names, wrong_request};
+use super::common::{Common, UsageError, feature_names, same_file, wrong_request};
 use super::progress::{self, Unit, per_second};
 
 const EXAMPLES: &str = "\
@@ -36,7 +36,9 @@ const WINDOWS_IN_FLIGHT: usize = 2;
 /// Windows of ids that are read ahead.
 const WINDOWS_READ_AHEAD: usize = 2;
 /// Deadline of one window where none is given: long enough to outlast a failover.
-const WINDOW_TIMEOUT_MS: u64 = 10_000;
+const WINDOW_TIMEOUT: Duration = Duration::from_secs(10);
+/// Ids of one window where nothing is said.
+const WINDOW_IDS: usize = 10_000;
 /// Different reasons that are told apart in the closing lines.
 const REASONS_SHOWN_MAX: usize = 8;
 const OUTPUT_BUFFER_BYTES: usize = 1 << 18;
@@ -63,12 +65,12 @@ pub(super) struct BatchArgs {
     /// Where the rows go; - is standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// Ids that are read together
-    #[arg(long, value_name = "IDS", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
-    batch_size: usize,
-    /// Deadline of each such read, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = WINDOW_TIMEOUT_MS, value_parser = clap::value_parser!(u64).range(1..))]
-    timeout_ms: u64,
+    /// Ids that are read together [default: 10000, or what the config's limits allow]
+    #[arg(long, value_name = "IDS", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    batch_size: Option<usize>,
+    /// Deadline of each such read, in milliseconds [default: 10000, or the config's longest]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout_ms: Option<u64>,
 }
 
 /// Runs the command.
@@ -79,18 +81,21 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
     let ids = IdsReader::open(&args.ids, args.ids_format)?;
     let input_bytes = std::fs::metadata(&args.ids).ok().filter(|file| file.is_file()).map(|file| file.len());
     let store = common.store().await?;
-    check_limits(&store, &args, features.len())?;
-    let mut output = Output::create(&args.output)?;
+    let batch_size = batch_size(&store, &args, features.len())?;
+    let timeout = args.timeout_ms.map(Duration::from_millis);
+    let timeout = timeout.unwrap_or_else(|| WINDOW_TIMEOUT.min(store.limits().request_timeout_max));
+    // A read of nothing says what is wrong with all of them, before there is an output file.
+    store.batch_get_features([], Arc::clone(&features), Some(timeout)).await.map_err(wrong_request)?;
+    let mut output = Output::create(&args.output, &args.ids)?;
 
     let bar = progress::bar(input_bytes, if input_bytes.is_some() { Unit::Bytes } else { Unit::Rows });
     let started = Instant::now();
-    let timeout = Duration::from_millis(args.timeout_ms);
     let mut summary = BatchSummary::default();
     let mut reasons = Reasons::default();
     let mut encoder = args.format.encoder(&features);
     let mut encoded = Vec::new();
     encoder.begin(&mut encoded);
-    let windows = read_ahead(ids, args.batch_size);
+    let windows = read_ahead(ids, batch_size);
     let reads = windows.map(|window| read(&store, Arc::clone(&features), timeout, window));
     let mut answers = reads.buffered(WINDOWS_IN_FLIGHT);
     while let Some(answer) = answers.next().await {
@@ -110,6 +115,9 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
         bar.set_position(if input_bytes.is_some() { bytes_read } else { summary.rows() as u64 });
     }
     encoder.end(&mut encoded, started.elapsed());
+    if encoded.last().is_some_and(|byte| *byte != b'\n') {
+        encoded.push(b'\n');
+    }
     output.write(&mut encoded)?;
     output.complete()?;
     bar.finish_and_clear();
@@ -118,21 +126,19 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
     Ok(if summary.unavailable > 0 { ExitCode::from(super::DONE_IN_PART) } else { ExitCode::SUCCESS })
 }
 
-/// Limits that a window can break are wrong usage; they are told before the first window is read.
-fn check_limits(store: &FeatureStore, args: &BatchArgs, features: usize) -> anyhow::Result<()> {
+/// Ids of one window: what is asked for, within the limits of a batch, or as many as fit.
+fn batch_size(store: &FeatureStore, args: &BatchArgs, features: usize) -> anyhow::Result<usize> {
     let limits = store.limits();
-    let cells = args.batch_size.saturating_mul(features);
-    if args.batch_size > limits.batch_ids_max {
-        let max = limits.batch_ids_max;
-        return Err(
-            UsageError(format!("--batch-size: {} is more than the limit of {max}", args.batch_size)).into()
-        );
+    let fit = (limits.batch_cells_max / features.max(1)).max(1);
+    let wrong = |problem: String| Err(UsageError(format!("--batch-size: {problem}")).into());
+    match args.batch_size {
+        None => Ok(WINDOW_IDS.min(limits.batch_ids_max).min(fit)),
+        Some(asked) if asked > limits.batch_ids_max => {
+            wrong(format!("{asked} is more than the limit of {}", limits.batch_ids_max))
+        }
+        Some(asked) if asked > fit => wrong(format!("with {features} features at most {fit} fit")),
+        Some(asked) => Ok(asked),
     }
-    if cells > limits.batch_cells_max {
-        let fits = (limits.batch_cells_max / features.max(1)).max(1);
-        return Err(UsageError(format!("--batch-size: with {features} features at most {fits} fit")).into());
-    }
-    Ok(())
 }
 
 type Window = Result<(Vec<EntityId>, u64), IdsError>;
@@ -209,14 +215,14 @@ impl Reasons {
     }
 }
 
-/// Standard output, or a file that gets its name when it is complete.
+/// Standard output, a file that gets its name when it is complete, or a device or pipe, which has its name already.
 struct Output {
     writer: BufWriter<Box<dyn Write + Send>>,
     file: Option<(PathBuf, PathBuf)>,
 }
 
 impl Output {
-    fn create(path: &Path) -> anyhow::Result<Self> {
+    fn create(path: &Path, ids: &Path) -> anyhow::Result<Self> {
         if path.as_os_str() == "-" {
             return Ok(Self {
                 writer: BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, Box::new(stdout())),
@@ -226,11 +232,20 @@ impl Output {
         if path.is_dir() {
             return Err(UsageError(format!("--output: {} is a folder", path.display())).into());
         }
+        let cannot_write = |path: &Path| format!("--output: can't write {}", path.display());
+        if path.exists() && !path.is_file() {
+            let device = File::options().write(true).open(path).with_context(|| cannot_write(path))?;
+            let writer =
+                BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, Box::new(device) as Box<dyn Write + Send>);
+            return Ok(Self { writer, file: None });
+        }
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
-        let file =
-            File::create(&partial).with_context(|| format!("--output: can't write {}", partial.display()))?;
+        if same_file(&partial, ids) {
+            return Err(UsageError(format!("--output: {} is the list of ids", partial.display())).into());
+        }
+        let file = File::create(&partial).with_context(|| cannot_write(&partial))?;
         let writer = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, Box::new(file) as Box<dyn Write + Send>);
         Ok(Self { writer, file: Some((partial, path.to_owned())) })
     }

@@ -32,6 +32,7 @@ pub(super) struct CohortArgs {
 #[derive(Debug, Subcommand)]
 enum CohortCommand {
     /// List the cohorts: tags, slots, shards, members
+    #[command(after_help = EXAMPLES)]
     List,
     /// Bring a cohort's entities under its key, or back
     #[command(after_help = EXAMPLES)]

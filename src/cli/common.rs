@@ -1,6 +1,7 @@
 //! Flags that every command takes, and the store that follows from them.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -112,4 +113,12 @@ pub(super) fn feature_names<'t>(
         FeatureName::new(text).map_err(|error| UsageError(format!("feature {}: {error}", number + 1)).into())
     };
     texts.into_iter().enumerate().map(parse).collect()
+}
+
+/// True where both paths lead to one file that exists.
+pub(super) fn same_file(one: &Path, other: &Path) -> bool {
+    match (std::fs::metadata(one), std::fs::metadata(other)) {
+        (Ok(one), Ok(other)) => one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
+    }
 }

@@ -1,6 +1,6 @@
 //! `slotwise completions`: completions for a shell.
 
-use std::io::stdout;
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory};
@@ -22,6 +22,9 @@ pub(super) struct CompletionsArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
-    clap_complete::generate(args.shell, &mut super::Cli::command(), "slotwise", &mut stdout());
+    // Not straight to standard output: the generator panics where that is closed.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "slotwise", &mut script);
+    stdout().write_all(&script)?;
     Ok(ExitCode::SUCCESS)
 }

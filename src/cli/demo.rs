@@ -74,7 +74,15 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
     for kind in &mut config.entities {
         kind.batch_ttl_seconds = args.batch_ttl_seconds.unwrap_or(kind.batch_ttl_seconds);
         kind.streaming_ttl_seconds = args.streaming_ttl_seconds.unwrap_or(kind.streaming_ttl_seconds);
+        if kind.prefix.is_empty() && config.redis.is_some() && !args.no_reset {
+            let problem = "an empty key prefix: the demo would delete every key of the cluster; give a \
+                           --key-prefix, or --no-reset to keep what is there";
+            return Err(UsageError(problem.to_owned()).into());
+        }
     }
+    // An address that can't be shows before anything is started or dropped.
+    let wanted = SocketAddr::new(args.host, args.port);
+    let listener = server::listen_near(wanted).await?;
     let cluster = match config.redis {
         Some(_) => None,
         None => Some(start_cluster(&args, &mut config, &mut signals).await?),
@@ -85,8 +93,6 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
         users = fill(&store, &args) => users?,
         () = signals.wait() => bail!("interrupted while loading users"),
     };
-    let wanted = SocketAddr::new(args.host, args.port);
-    let listener = server::listen_near(wanted).await?;
     announce(&store, &args, wanted, listener.local_addr()?)?;
 
     let streaming = tokio::spawn({

@@ -1,7 +1,7 @@
 //! `slotwise load`: rows from files or synthetic users, every one reported as written or rejected.
 
 use std::fs::File;
-use std::io::{BufWriter, Write, stderr};
+use std::io::{BufWriter, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,9 +17,9 @@ use crate::ingest::{
     OpenedSource, Rejected, RowFormat, SYNTHETIC_SEED, SourceError, SourceItem, SyntheticSource, to_ndjson,
 };
 use crate::model::FeatureRow;
-use crate::model::limits::LOAD_ROWS_PER_BATCH;
+use crate::model::limits::{LOAD_ROWS_PER_BATCH, TTL_SECONDS_MAX};
 
-use super::common::{Common, UsageError, wrong_request};
+use super::common::{Common, UsageError, same_file, wrong_request};
 use super::progress::{self, Unit, per_second};
 use super::signals::Interrupted;
 
@@ -47,16 +47,16 @@ pub(super) struct LoadArgs {
     /// Files with rows (.csv, .ndjson, .jsonl); - is standard input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Seed of the made-up users
-    #[arg(long, default_value_t = SYNTHETIC_SEED, requires = "synthetic")]
-    seed: u64,
+    /// Seed of the made-up users [default: 42]
+    #[arg(long, conflicts_with = "files")]
+    seed: Option<u64>,
     /// Format of the files, where their names do not say it: csv or ndjson
     #[arg(long)]
     format: Option<RowFormat>,
     /// Key TTL in seconds [default: 86400, or the config's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=TTL_SECONDS_MAX))]
     ttl_seconds: Option<u64>,
-    /// Where rejected rows go
+    /// Where rejected rows go; - is standard output
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
 }
@@ -64,6 +64,7 @@ pub(super) struct LoadArgs {
 /// Runs the command.
 pub(super) async fn run(common: &Common, args: LoadArgs) -> anyhow::Result<ExitCode> {
     let sources = open_sources(&args)?;
+    keep_sources(&args)?;
     let store = common.store().await?;
     let rejects = Arc::new(Mutex::new(Rejects::create(args.rejects.as_deref())?));
     let bytes_total = sources.iter().map(|source| source.bytes_total).sum::<Option<u64>>();
@@ -125,7 +126,7 @@ pub(super) async fn run(common: &Common, args: LoadArgs) -> anyhow::Result<ExitC
 fn open_sources(args: &LoadArgs) -> anyhow::Result<Vec<OpenedSource>> {
     if let Some(count) = args.synthetic {
         return Ok(vec![OpenedSource {
-            rows: Box::new(SyntheticSource::new(count, args.seed)),
+            rows: Box::new(SyntheticSource::new(count, args.seed.unwrap_or(SYNTHETIC_SEED))),
             bytes_total: None,
         }]);
     }
@@ -135,6 +136,16 @@ fn open_sources(args: &LoadArgs) -> anyhow::Result<Vec<OpenedSource>> {
         Err(error) => Err(error.into()),
     };
     args.files.iter().map(open).collect()
+}
+
+/// A rejects file is emptied first; one of the sources must not be.
+fn keep_sources(args: &LoadArgs) -> anyhow::Result<()> {
+    let Some(rejects) = &args.rejects else { return Ok(()) };
+    if args.files.iter().any(|file| same_file(file, rejects)) {
+        let problem = format!("--rejects: {} is one of the files to load", rejects.display());
+        return Err(UsageError(problem).into());
+    }
+    Ok(())
 }
 
 /// A row, and where it came from.
@@ -194,7 +205,7 @@ fn read_ahead(sources: Vec<OpenedSource>) -> impl Stream<Item = Item> {
 
 /// Where rejected rows go: a file, or the first few to standard error.
 struct Rejects {
-    file: Option<(PathBuf, BufWriter<File>)>,
+    file: Option<(PathBuf, BufWriter<Box<dyn Write + Send>>)>,
     count: u64,
     error: Option<std::io::Error>,
 }
@@ -202,8 +213,12 @@ struct Rejects {
 impl Rejects {
     fn create(path: Option<&Path>) -> anyhow::Result<Self> {
         let create = |path: &Path| {
-            let file =
-                File::create(path).with_context(|| format!("--rejects: can't write {}", path.display()))?;
+            let file: Box<dyn Write + Send> = if path.as_os_str() == "-" {
+                Box::new(stdout())
+            } else {
+                let file = File::create(path);
+                Box::new(file.with_context(|| format!("--rejects: can't write {}", path.display()))?)
+            };
             anyhow::Ok((path.to_owned(), BufWriter::new(file)))
         };
         Ok(Self { file: path.map(create).transpose()?, count: 0, error: None })

@@ -4,12 +4,13 @@ use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 
 use crate::config::DEFAULT_LISTEN;
 use crate::metrics;
 
-use super::common::{Common, connect};
+use super::common::{Common, LogFormat, connect};
 use super::server;
 use super::signals::Interrupted;
 
@@ -43,10 +44,21 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<Exit
     let options = config.http.options.clone();
     // A port that is taken shows before the cluster is asked.
     let listener = server::listen(listen).await?;
-    let store = connect(config).await?;
+    let store = tokio::select! {
+        store = connect(config) => store?,
+        () = signals.wait() => bail!("interrupted while connecting"),
+    };
     let address = listener.local_addr()?;
-    writeln!(stderr(), "slotwise {} listens on http://{address}", env!("CARGO_PKG_VERSION"))?;
+    let version = env!("CARGO_PKG_VERSION");
+    match common.log_format {
+        LogFormat::Text => writeln!(stderr(), "slotwise {version} listens on http://{address}")?,
+        // Whoever reads JSON lines chokes on others.
+        LogFormat::Json => tracing::info!(%address, version, "listening"),
+    }
     server::serve(store, page, options, listener, &mut signals).await?;
-    writeln!(stderr(), "stopped")?;
+    match common.log_format {
+        LogFormat::Text => writeln!(stderr(), "stopped")?,
+        LogFormat::Json => tracing::info!("stopped"),
+    }
     Ok(ExitCode::SUCCESS)
 }

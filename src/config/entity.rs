@@ -58,13 +58,18 @@ pub(super) fn validate(
             Some(name) => kind.name == *name,
             None => !several,
         });
-        let kind = named.ok_or_else(|| {
-            ConfigError::invalid(
-                "--key-prefix",
-                "several kinds are configured; say with --entity which it is for",
-            )
-        })?;
-        kind.prefix.clone_from(prefix);
+        match (named, &overrides.entity) {
+            (Some(kind), _) => kind.prefix.clone_from(prefix),
+            (None, Some(name)) => {
+                let known: Vec<_> = kinds.iter().map(|kind| kind.name.as_str()).collect();
+                let problem = format!("{name:?} is not configured; there is {}", known.join(", "));
+                return Err(ConfigError::invalid("--entity", problem));
+            }
+            (None, None) => {
+                let problem = "several kinds are configured; say with --entity which it is for";
+                return Err(ConfigError::invalid("--key-prefix", problem));
+            }
+        }
     }
     Ok(kinds)
 }

@@ -32,12 +32,16 @@ pub enum ConfigError {
         error: std::io::Error,
     },
     /// The file is no TOML, or has a field that is not known or of another type.
-    #[error("{path}: {error}")]
+    #[error("{path}: line {line}, column {column}: {problem}")]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What and where, with the line.
-        error: Box<toml::de::Error>,
+        /// The line, counted from 1.
+        line: usize,
+        /// The character of the line, counted from 1.
+        column: usize,
+        /// What is wrong there.
+        problem: String,
     },
     /// A value does not make sense.
     #[error("{field}: {problem}")]
@@ -118,8 +122,15 @@ impl Config {
 fn read_file(path: &Path) -> Result<RawConfig, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-    toml::from_str(&text)
-        .map_err(|error| ConfigError::Malformed { path: path.to_owned(), error: Box::new(error) })
+    toml::from_str(&text).map_err(|error| malformed(path, &text, &error))
+}
+
+/// One line instead of the parser's drawing of several.
+fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    ConfigError::Malformed { path: path.to_owned(), line, column, problem: error.message().to_owned() }
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub enum RequestError {
     #[error("entity: several kinds are configured, name one of {0}")]
     EntityNotNamed(String),
     /// The cohort is not configured.
-    #[error("cohort {given:?} is not configured; there is {known}")]
+    #[error("cohort {given:?} is not configured; there is {}", if known.is_empty() { "none" } else { known })]
     UnknownCohort {
         /// The name asked for.
         given: String,
@@ -127,7 +127,7 @@ pub enum StoreError {
     #[error("{0}")]
     Options(String),
     /// A shard could not answer in time, or answered with an error.
-    #[error("{0}")]
+    #[error(transparent)]
     Unavailable(#[from] UnavailableReason),
     /// A shard answered in a way that breaks the store's promise.
     #[error("{0}")]

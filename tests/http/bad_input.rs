@@ -21,98 +21,103 @@ async fn limited() -> Api {
 
 const NO_JSON: &str = "the body is not what this route takes: ";
 
-#[tokio::test]
-async fn a_bad_batch_is_told_where_it_is_wrong() {
-    let api = limited().await;
-    let long = "x".repeat(1025);
-    let cases = [
-        ("", "invalid_body", format!("{NO_JSON}it is empty; JSON is needed")),
-        ("{", "invalid_body", format!("{NO_JSON}EOF while parsing an object at line 1 column 1")),
+/// Bodies that are no batch: body, message.
+fn bodies_of_another_shape() -> Vec<(&'static str, String)> {
+    vec![
+        ("", format!("{NO_JSON}it is empty; JSON is needed")),
+        ("{", format!("{NO_JSON}EOF while parsing an object at line 1 column 1")),
         (
             r#"{"ids":["a"],"features":["f"],"feature":1}"#,
-            "invalid_body",
             format!(
                 "{NO_JSON}feature: unknown field `feature`, expected one of `ids`, `features`, `timeout_ms`, \
                  `entity` at line 1 column 39"
             ),
         ),
-        (
-            r#"{"features":["f"]}"#,
-            "invalid_body",
-            format!("{NO_JSON}missing field `ids` at line 1 column 18"),
-        ),
+        (r#"{"features":["f"]}"#, format!("{NO_JSON}missing field `ids` at line 1 column 18")),
         (
             "{\"ids\":[\"a\",\n7],\"features\":[\"f\"]}",
-            "invalid_body",
             format!("{NO_JSON}ids[1]: invalid type: integer `7`, expected a string at line 2 column 1"),
         ),
         (
             r#"{"ids":"a","features":["f"]}"#,
-            "invalid_body",
             format!(
                 "{NO_JSON}ids: invalid type: string \"a\", expected a list of strings at line 1 column 10"
             ),
         ),
         (
             r#"{"ids":["a"],"features":["f"],"timeout_ms":-1}"#,
-            "invalid_body",
             format!("{NO_JSON}timeout_ms: invalid value: integer `-1`, expected u64 at line 1 column 45"),
         ),
+    ]
+}
+
+/// Batches that ask for what can't be: body, code, message.
+fn batches_that_cannot_be(long: &str) -> Vec<(String, &'static str, &'static str)> {
+    vec![
         (
-            r#"{"ids":["a"],"features":["f"],"timeout_ms":0}"#,
+            r#"{"ids":["a"],"features":["f"],"timeout_ms":0}"#.to_owned(),
             "invalid_timeout",
-            "timeout_ms: 0 is not between 1 and 30000".into(),
+            "timeout_ms: 0 is not between 1 and 30000",
         ),
         (
-            r#"{"ids":["a"],"features":["f"],"timeout_ms":30001}"#,
+            r#"{"ids":["a"],"features":["f"],"timeout_ms":30001}"#.to_owned(),
             "invalid_timeout",
-            "timeout_ms: 30001 is not between 1 and 30000".into(),
+            "timeout_ms: 30001 is not between 1 and 30000",
         ),
-        (r#"{"ids":["a",""],"features":["f"]}"#, "invalid_id", "ids[1]: an entity id is empty".into()),
+        (r#"{"ids":["a",""],"features":["f"]}"#.to_owned(), "invalid_id", "ids[1]: an entity id is empty"),
         (
-            &format!(r#"{{"ids":["a","b","{long}"],"features":["f"]}}"#),
+            format!(r#"{{"ids":["a","b","{long}"],"features":["f"]}}"#),
             "invalid_id",
-            "ids[2]: an entity id has 1025 bytes, the limit is 1024".into(),
+            "ids[2]: an entity id has 1025 bytes, the limit is 1024",
         ),
         (
-            r#"{"ids":["a"],"features":["f",""]}"#,
+            r#"{"ids":["a"],"features":["f",""]}"#.to_owned(),
             "invalid_feature",
-            "features[1]: a feature name is empty".into(),
+            "features[1]: a feature name is empty",
         ),
         (
-            &format!(r#"{{"ids":["a"],"features":["{long}"]}}"#),
+            format!(r#"{{"ids":["a"],"features":["{long}"]}}"#),
             "invalid_feature",
-            "features[0]: a feature name has 1025 bytes, the limit is 1024".into(),
+            "features[0]: a feature name has 1025 bytes, the limit is 1024",
         ),
         (
-            r#"{"ids":["a"],"features":[]}"#,
+            r#"{"ids":["a"],"features":[]}"#.to_owned(),
             "no_features",
-            "features: the list is empty; name at least one feature".into(),
+            "features: the list is empty; name at least one feature",
         ),
         (
-            r#"{"ids":["a","b","c",""],"features":["f"]}"#,
+            r#"{"ids":["a","b","c",""],"features":["f"]}"#.to_owned(),
             "too_many_ids",
-            "ids: 4 are more than the limit of 3".into(),
+            "ids: 4 are more than the limit of 3",
         ),
         (
-            r#"{"ids":["a"],"features":["1","2","3","4","5"]}"#,
+            r#"{"ids":["a"],"features":["1","2","3","4","5"]}"#.to_owned(),
             "too_many_features",
-            "features: 5 are more than the limit of 4".into(),
+            "features: 5 are more than the limit of 4",
         ),
         (
-            r#"{"ids":["a","b","c"],"features":["1","2","3"]}"#,
+            r#"{"ids":["a","b","c"],"features":["1","2","3"]}"#.to_owned(),
             "too_many_cells",
-            "ids × features: 9 cells are more than the limit of 8; ask in smaller batches".into(),
+            "ids × features: 9 cells are more than the limit of 8; ask in smaller batches",
         ),
         (
-            r#"{"ids":["a"],"features":["f"],"entity":"item"}"#,
+            r#"{"ids":["a"],"features":["f"],"entity":"item"}"#.to_owned(),
             "unknown_entity",
-            "entity: \"item\" is not configured; there is user".into(),
+            "entity: \"item\" is not configured; there is user",
         ),
-    ];
-    for (body, code, message) in cases {
-        let error = api.post("/v1/features/batch", body.to_owned()).await.error();
-        assert_eq!(error, (400, code.to_owned(), message), "{body}");
+    ]
+}
+
+#[tokio::test]
+async fn a_bad_batch_is_told_where_it_is_wrong() {
+    let api = limited().await;
+    for (body, message) in bodies_of_another_shape() {
+        let error = api.post("/v1/features/batch", body).await.error();
+        assert_eq!(error, (400, "invalid_body".to_owned(), message), "{body}");
+    }
+    for (body, code, message) in batches_that_cannot_be(&"x".repeat(1025)) {
+        let error = api.post("/v1/features/batch", body.clone()).await.error();
+        assert_eq!(error, (400, code.to_owned(), message.to_owned()), "{body}");
     }
     let (status, code, message) = api.post("/v1/features/batch", &b"{\"ids\":[\"\xff\"]}"[..]).await.error();
     assert_eq!((status, code.as_str()), (400, "invalid_body"));

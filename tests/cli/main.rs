@@ -1,0 +1,20 @@
+//! The program from outside: commands, files, exit statuses, what is printed where, on real clusters.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod batch;
+mod batch_limits;
+mod cohort;
+mod demo;
+mod help;
+mod load;
+mod load_bad;
+mod one;
+mod program;
+mod redis;
+mod serve;
+mod serve_lost;
+mod unreachable;
