@@ -1,4 +1,4 @@
-//! The command line: one file per command, one line per command in [`Command`].
+//! The command line: one file per command, one line per command in `Command`.
 
 mod batch;
 mod cluster;
