@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use futures::stream::{self, StreamExt};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::encode::Format;
 use crate::ingest::{IdsError, IdsFormat, IdsReader};
 use crate::model::{BatchSummary, EntityId, FeatureBatch, FeatureName, UnavailableReason};
-use crate::store::FeatureStore;
+use crate::slot::PlanError;
+use crate::store::{FeatureStore, RequestError};
 
 use super::common::{Common, UsageError, feature_names, same_file, wrong_request};
 use super::progress::{self, Unit, per_second};
@@ -95,8 +97,9 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
     let mut encoder = args.format.encoder(&features);
     let mut encoded = Vec::new();
     encoder.begin(&mut encoded);
-    let windows = read_ahead(ids, batch_size);
-    let reads = windows.map(|window| read(&store, Arc::clone(&features), timeout, window));
+    let (windows, reader) = read_ahead(ids, batch_size);
+    let source = args.ids.to_string_lossy();
+    let reads = windows.map(|window| read(&store, Arc::clone(&features), timeout, window, &source));
     let mut answers = reads.buffered(WINDOWS_IN_FLIGHT);
     while let Some(answer) = answers.next().await {
         let (batch, bytes_read) = match answer {
@@ -114,6 +117,8 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
         output.write(&mut encoded)?;
         bar.set_position(if input_bytes.is_some() { bytes_read } else { summary.rows() as u64 });
     }
+    // A reader that broke down looks like the end of the list.
+    reader.await.context("the list of ids was not read to its end")?;
     encoder.end(&mut encoded, started.elapsed());
     if encoded.last().is_some_and(|byte| *byte != b'\n') {
         encoded.push(b'\n');
@@ -141,33 +146,56 @@ fn batch_size(store: &FeatureStore, args: &BatchArgs, features: usize) -> anyhow
     }
 }
 
-type Window = Result<(Vec<EntityId>, u64), IdsError>;
+/// Ids that are read together.
+struct Window {
+    ids: Vec<EntityId>,
+    /// The line of the first of them, counted from 1.
+    first_line: usize,
+    /// Bytes of the list that were read up to here.
+    bytes_read: u64,
+}
 
 /// Reads windows of ids on a thread of its own, a few ahead.
-fn read_ahead(mut ids: IdsReader, batch_size: usize) -> impl stream::Stream<Item = Window> {
+fn read_ahead(
+    mut ids: IdsReader,
+    batch_size: usize,
+) -> (impl stream::Stream<Item = Result<Window, IdsError>>, JoinHandle<()>) {
     let (send, mut receive) = mpsc::channel(WINDOWS_READ_AHEAD);
-    tokio::task::spawn_blocking(move || {
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut first_line = 1;
         while let Some(window) = ids.next_window(batch_size).transpose() {
             let failed = window.is_err();
-            let window = window.map(|window| (window, ids.bytes_read()));
+            let window = window.map(|window| {
+                let read = window.len();
+                let window = Window { ids: window, first_line, bytes_read: ids.bytes_read() };
+                first_line += read;
+                window
+            });
             // Nobody listens any more: the command is over.
             if send.blocking_send(window).is_err() || failed {
                 return;
             }
         }
     });
-    stream::poll_fn(move |context| receive.poll_recv(context))
+    (stream::poll_fn(move |context| receive.poll_recv(context)), reader)
 }
 
 async fn read(
     store: &FeatureStore,
     features: Arc<[FeatureName]>,
     timeout: Duration,
-    window: Window,
+    window: Result<Window, IdsError>,
+    source: &str,
 ) -> anyhow::Result<(FeatureBatch, u64)> {
-    let (ids, bytes_read) = window?;
-    let batch = store.batch_get_features(ids, features, Some(timeout)).await;
-    Ok((batch.map_err(wrong_request)?, bytes_read))
+    let Window { ids, first_line, bytes_read } = window?;
+    match store.batch_get_features(ids, features, Some(timeout)).await {
+        Ok(batch) => Ok((batch, bytes_read)),
+        // One id a line: its place in the window gives its line.
+        Err(RequestError::Plan(PlanError::Key { index, error })) => {
+            bail!("{source}:{}: {error}", first_line + index)
+        }
+        Err(error) => Err(wrong_request(error)),
+    }
 }
 
 fn closing_line(summary: &BatchSummary, elapsed: Duration) -> std::io::Result<()> {

@@ -12,6 +12,7 @@ use clap::{ArgGroup, Args};
 use futures::stream::{self, Stream, StreamExt};
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::ingest::{
     OpenedSource, Rejected, RowFormat, SYNTHETIC_SEED, SourceError, SourceItem, SyntheticSource, to_ndjson,
@@ -79,7 +80,8 @@ pub(super) async fn run(common: &Common, args: LoadArgs) -> anyhow::Result<ExitC
     let mut failed: Option<SourceError> = None;
     let mut was_interrupted = false;
     let mut signals = Interrupted::listen()?;
-    let items = read_ahead(sources).take_until(async {
+    let (items, reader) = read_ahead(sources);
+    let items = items.take_until(async {
         signals.wait().await;
         was_interrupted = true;
     });
@@ -119,6 +121,8 @@ pub(super) async fn run(common: &Common, args: LoadArgs) -> anyhow::Result<ExitC
     if was_interrupted {
         bail!("interrupted; the rows counted above are loaded, the rest is not");
     }
+    // A reader that broke down looks like the end of the rows.
+    reader.await.context("the rows were not read to their end; those counted above are loaded")?;
     Ok(if rejected > 0 { ExitCode::from(super::DONE_IN_PART) } else { ExitCode::SUCCESS })
 }
 
@@ -177,9 +181,9 @@ enum Item {
 }
 
 /// Reads all sources on a thread of its own, a bounded number of rows ahead. A source that fails is the last.
-fn read_ahead(sources: Vec<OpenedSource>) -> impl Stream<Item = Item> {
+fn read_ahead(sources: Vec<OpenedSource>) -> (impl Stream<Item = Item>, JoinHandle<()>) {
     let (send, mut receive) = mpsc::channel(LOAD_ROWS_PER_BATCH);
-    tokio::task::spawn_blocking(move || {
+    let reader = tokio::task::spawn_blocking(move || {
         let mut bytes_before = 0;
         for mut source in sources {
             let name = Arc::clone(source.rows.name());
@@ -200,7 +204,7 @@ fn read_ahead(sources: Vec<OpenedSource>) -> impl Stream<Item = Item> {
             bytes_before += source.rows.bytes_read();
         }
     });
-    stream::poll_fn(move |context| receive.poll_recv(context))
+    (stream::poll_fn(move |context| receive.poll_recv(context)), reader)
 }
 
 /// Where rejected rows go: a file, or the first few to standard error.
