@@ -1,0 +1,48 @@
+//! A node that is gone, and comes back empty.
+
+use std::time::{Duration, Instant};
+
+use slotwise::model::RowStatus;
+
+use super::{LATE_MAX, Scene, cluster};
+use crate::support::canary::Canary;
+use crate::support::features::{Oracle, assert_filled, feature};
+use crate::support::{SOON, wait_until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_node_costs_its_own_rows_only_until_it_is_back() {
+    let mut cluster = cluster().await;
+    let scene = Scene::new(&cluster).await;
+    let node = cluster.addrs()[2].clone();
+    let (away, _) = scene.split(&node);
+    cluster.kill_node(2).unwrap();
+    let (begun, canary) = (Instant::now(), Canary::start());
+    while begun.elapsed() < Duration::from_secs(4) {
+        let asked = Instant::now();
+        let batch = scene.read(250).await;
+        let (took, late_max) = (asked.elapsed(), LATE_MAX + canary.allowance());
+        assert!(took <= Duration::from_millis(250) + late_max, "{took:?}, {late_max:?}");
+        for row in batch.rows() {
+            let expected = if away.contains(row.id) { RowStatus::Unavailable } else { RowStatus::Found };
+            assert_eq!(row.status, expected, "{}: {:?}", row.id, row.reason);
+            assert!(expected == RowStatus::Found || !row.reason.unwrap().to_string().is_empty());
+        }
+    }
+    let readiness = scene.store.readiness(Duration::from_millis(300)).await;
+    assert!(!readiness.ready && !readiness.problems.is_empty(), "{readiness:?}");
+    let features = [feature("s", "1")];
+    let write = scene.store.update_streaming(&away[0], &features, None);
+    let write = tokio::time::timeout(Duration::from_millis(300), write).await;
+    assert!(!matches!(write, Ok(Ok(()))), "a write to a node that is gone is not reported as done");
+
+    cluster.restart_node(2).await.unwrap();
+    wait_until("no row is unavailable", SOON, || async { scene.read(250).await.summary().unavailable == 0 })
+        .await;
+    let batch = scene.read(250).await;
+    assert_eq!(batch.summary().missing, away.len(), "it came back empty");
+    Oracle::of(&cluster).await.fill(&scene.prefix, &scene.ids).await;
+    assert_filled(&scene.read(1_000).await);
+    scene.store.update_streaming(&away[0], &features, None).await.unwrap();
+    let ready = || async { scene.store.readiness(Duration::from_secs(1)).await.ready };
+    wait_until("the store is ready again", SOON, ready).await;
+}
