@@ -70,9 +70,10 @@ impl PipelineFault {
     }
 }
 
-/// An error answer as text: code and detail.
+/// An error answer as text: code and detail. Where in which script of ours it arose is of no use to anybody.
 pub(super) fn text(error: &ServerError) -> Arc<str> {
-    match error.details() {
+    let of_the_data = |detail: &'_ str| detail.find(" script: ").filter(|_| detail.contains("@user_script"));
+    match error.details().map(|detail| &detail[..of_the_data(detail).unwrap_or(detail.len())]) {
         Some(detail) => shortened(&format!("{} {detail}", error.code())),
         None => error.code().into(),
     }
@@ -103,6 +104,12 @@ mod tests {
             "an empty host is the host of the node that answers"
         );
         assert!(matches!(fault("MOVED nowhere"), KeyFault::Refused(_)));
+    }
+
+    #[test]
+    fn an_error_out_of_a_script_is_told_without_the_script() {
+        let line = "WRONGTYPE Operation against a key script: 95aac8a4ab, on @user_script:2.";
+        assert_eq!(fault(line), KeyFault::Refused("WRONGTYPE Operation against a key".into()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use slotwise::model::RowStatus;
 use slotwise::model::limits::WRITE_TIMEOUT;
 
 use super::{LATE_MAX, Scene, cluster};
+use crate::support::canary::Canary;
 use crate::support::features::row;
 use crate::support::{SOON, wait_until};
 
@@ -18,7 +19,7 @@ async fn a_stalled_shard_never_delays_the_others() {
     assert!(away.len() > 100 && others.len() > 300);
     cluster.pause_node(1).unwrap();
     // Longer than a response timeout, than a node timeout, and than the time to a lost connection.
-    let begun = Instant::now();
+    let (begun, canary) = (Instant::now(), Canary::start());
     let (mut slowest_of_all, mut slowest_of_others) = (Duration::ZERO, Duration::ZERO);
     while begun.elapsed() < Duration::from_secs(7) {
         let asked = Instant::now();
@@ -31,8 +32,9 @@ async fn a_stalled_shard_never_delays_the_others() {
         scene.assert_only_these_are_unavailable(&whole, &away, &node);
         assert_eq!(rest.summary().found, others.len(), "after {:?}", begun.elapsed());
     }
-    assert!(slowest_of_all <= Duration::from_millis(250) + LATE_MAX, "{slowest_of_all:?}");
-    assert!(slowest_of_others <= Duration::from_millis(100), "{slowest_of_others:?}");
+    let late_max = LATE_MAX + canary.allowance();
+    assert!(slowest_of_all <= Duration::from_millis(250) + late_max, "{slowest_of_all:?}, {late_max:?}");
+    assert!(slowest_of_others <= late_max, "{slowest_of_others:?}, {late_max:?}");
     let readiness = scene.store.readiness(Duration::from_millis(300)).await;
     assert!(!readiness.ready && readiness.problems[0].contains(&node.to_string()), "{readiness:?}");
 
@@ -62,10 +64,11 @@ async fn a_stall_shorter_than_the_deadline_costs_time_and_no_row() {
 async fn the_shortest_deadline_is_kept_and_no_row_is_called_missing() {
     let cluster = cluster().await;
     let scene = Scene::new(&cluster).await;
+    let canary = Canary::start();
     for _ in 0..50 {
         let asked = Instant::now();
         let batch = scene.read(1).await;
-        assert!(asked.elapsed() < Duration::from_millis(1) + LATE_MAX);
+        assert!(asked.elapsed() < Duration::from_millis(1) + LATE_MAX + canary.allowance());
         assert!(batch.rows().all(|row| matches!(row.status, RowStatus::Found | RowStatus::Unavailable)));
     }
     wait_until("reads are found again", SOON, || async { scene.read(1_000).await.summary().found == 600 })
@@ -80,13 +83,13 @@ async fn a_load_during_a_stall_writes_the_rows_of_the_other_shards_and_rejects_t
     let (away, _) = scene.split(&node);
     cluster.pause_node(1).unwrap();
     let rows = futures::stream::iter(scene.ids.iter().map(|id| row(id, &[("v", "loaded")])));
-    let begun = Instant::now();
+    let (begun, canary) = (Instant::now(), Canary::start());
     let report = scene.store.bulk_load(rows, None, |row, result| match result {
         Ok(()) => assert!(!away.contains(&row.id), "{}", row.id),
         Err(why) => assert!(why.0.contains(&node.to_string()) && away.contains(&row.id), "{}: {why}", row.id),
     });
     let report = report.await.unwrap();
-    assert!(begun.elapsed() < WRITE_TIMEOUT + LATE_MAX, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < WRITE_TIMEOUT + LATE_MAX + canary.allowance(), "{:?}", begun.elapsed());
     assert_eq!((report.written, report.rejected), ((600 - away.len()) as u64, away.len() as u64));
     cluster.resume_node(1).unwrap();
     wait_until("reads are found again", SOON, || async { scene.read(1_000).await.summary().found == 600 })

@@ -73,12 +73,11 @@ impl Case {
 
     /// The key of an id; `None` where it could be taken for a member's.
     pub(crate) fn key(&self, id: &str) -> Option<String> {
-        if let Some(tag) = self.tag(id) {
-            return Some(format!("{PREFIX}{{{tag}}}:{id}"));
-        }
         let mut tags = self.cohorts.iter().flat_map(|cohort| &cohort.tags);
-        let looks_tagged = tags.any(|tag| id.starts_with(&format!("{{{tag}}}:")));
-        (!looks_tagged).then(|| format!("{PREFIX}{id}"))
+        if tags.any(|tag| id.starts_with(&format!("{{{tag}}}:"))) {
+            return None;
+        }
+        Some(self.tag(id).map_or_else(|| format!("{PREFIX}{id}"), |tag| format!("{PREFIX}{{{tag}}}:{id}")))
     }
 
     /// The port of the shard that owns a key's slot.

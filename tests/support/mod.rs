@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
+pub(crate) mod canary;
 pub(crate) mod features;
 pub(crate) mod slots;
 
