@@ -6,6 +6,7 @@
 #   SLOTWISE_OLD_REDIS_SERVER  a redis-server before 7.4 (default: redis-server in PATH)
 set -euo pipefail
 
+cd "$(dirname "$0")/.."
 readonly program="${1:?usage: check-old-server.sh PROGRAM}"
 readonly old="${SLOTWISE_OLD_REDIS_SERVER:-$(command -v redis-server || true)}"
 readonly ANSWER_SECONDS_MAX=10
@@ -34,9 +35,11 @@ refused() {
   [[ "$status" == 1 ]] || fail "$* ended with status $status: $(cat "$work/err")"
   grep -qF "$version" "$work/err" || fail "$* does not name the version $version: $(cat "$work/err")"
   grep -qF "7.4" "$work/err" || fail "$* does not name the version needed: $(cat "$work/err")"
-  printf 'check-old-server: refused as it should be: %s\n' "$(tail -n 1 "$work/err")"
+  printf 'check-old-server: refused as it should be: %s\n' "$(grep -F "$version" "$work/err")"
 }
 
+refused env SLOTWISE_REDIS_SERVER="$old" scripts/redis.sh
+refused env SLOTWISE_REDIS_SERVER="$(dirname "$old")" scripts/redis.sh
 refused env SLOTWISE_REDIS_SERVER="$old" "$program" cluster up --dir "$work/cluster" --port 2001
 
 port=""

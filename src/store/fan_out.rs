@@ -349,3 +349,6 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,3 +46,34 @@ async fn a_killed_node_costs_its_own_rows_only_until_it_is_back() {
     let ready = || async { scene.store.readiness(Duration::from_secs(1)).await.ready };
     wait_until("the store is ready again", SOON, ready).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_of_a_shard_that_refuses_do_not_slow_the_others() {
+    let mut cluster = cluster().await;
+    let scene = Scene::new(&cluster).await;
+    let (away, there) = scene.split(&cluster.addrs()[2].clone());
+    let median_of_the_others = async || {
+        let mut times = Vec::new();
+        for _ in 0..200 {
+            let asked = Instant::now();
+            assert_filled(&scene.read_of(&there[..10], 1_000).await);
+            times.push(asked.elapsed());
+        }
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let undisturbed = median_of_the_others().await;
+    cluster.kill_node(2).unwrap();
+    let reading_what_is_away = async {
+        loop {
+            let batch = scene.read_of(&away[..10], 100).await;
+            assert_eq!(batch.summary().unavailable, 10);
+        }
+    };
+    let disturbed = tokio::select! {
+        () = reading_what_is_away => unreachable!("it never ends"),
+        median = median_of_the_others() => median,
+    };
+    // Each look for a newer topology holds the driver up: once in a while is well, for most of the time is not.
+    assert!(disturbed < undisturbed * 5 + Duration::from_millis(5), "{undisturbed:?} became {disturbed:?}");
+}

@@ -65,6 +65,7 @@ async fn an_entity_is_deleted_under_its_plain_and_its_cohort_key() {
         oracle.say(&format!("HSET {prefix}{key} v 1")).await;
     }
     assert_eq!(store.list_entity_ids().await.unwrap(), [id("member"), id("other")], "each entity once");
+    assert_eq!(store.count_entities().await.unwrap(), 2, "each entity once");
     assert!(store.delete_entity(&id("member")).await.unwrap());
     assert_eq!(store.list_entity_ids().await.unwrap(), [id("other")]);
 }
