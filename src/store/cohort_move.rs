@@ -185,7 +185,7 @@ impl Engine {
     }
 
     async fn number(&self, key: &[u8], command: Command) -> Result<i64, StoreError> {
-        self.one(key, command).await?.as_i64().ok_or_else(|| broken("a script"))
+        self.one(key, command).await?.as_i64().ok_or_else(|| StoreError::unexpected("a script"))
     }
 }
 
@@ -217,8 +217,4 @@ fn remove(source: &[u8], copied: &Snapshot) -> Command {
 
 fn script(text: &str, key: &[u8]) -> Command {
     Command::new("EVAL").arg(text).arg("1").arg(key)
-}
-
-fn broken(command: &str) -> StoreError {
-    StoreError::Broken(format!("the server answered {command} in another shape than documented"))
 }

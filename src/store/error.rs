@@ -133,3 +133,9 @@ pub enum StoreError {
     #[error("{0}")]
     Broken(String),
 }
+
+impl StoreError {
+    pub(super) fn unexpected(command: &str) -> Self {
+        Self::Broken(format!("the server answered {command} in another shape than documented"))
+    }
+}

@@ -86,7 +86,7 @@ impl FeatureStore {
                 self.engine.options.request_timeout,
             )
             .await?;
-        replies.first().and_then(Reply::as_i64).ok_or_else(|| unexpected("TTL"))
+        replies.first().and_then(Reply::as_i64).ok_or_else(|| StoreError::unexpected("TTL"))
     }
 
     /// The TTL of each field in seconds, in the order of `features`: −1 for none, −2 where there is no such field.
@@ -107,7 +107,7 @@ impl FeatureStore {
             reply => reply.and_then(Reply::into_array).unwrap_or_default(),
         };
         let codes: Vec<i64> = codes.iter().filter_map(Reply::as_i64).collect();
-        if codes.len() == features.len() { Ok(codes) } else { Err(unexpected("HTTL")) }
+        if codes.len() == features.len() { Ok(codes) } else { Err(StoreError::unexpected("HTTL")) }
     }
 }
 
@@ -121,8 +121,9 @@ impl super::Engine {
     ) -> Result<(i64, Vec<FieldView>), StoreError> {
         let script = Command::new("EVAL").arg(INSPECT_SCRIPT).arg("1").arg(key).arg(key_ttl).arg(field_ttl);
         let mut replies = self.run_key(key, vec![script], Effect::None, self.options.request_timeout).await?;
-        let cells = replies.pop().and_then(Reply::into_array).ok_or_else(|| unexpected("EVAL"))?;
-        let (ttl, cells) = cells.split_first().ok_or_else(|| unexpected("EVAL"))?;
+        let cells =
+            replies.pop().and_then(Reply::into_array).ok_or_else(|| StoreError::unexpected("EVAL"))?;
+        let (ttl, cells) = cells.split_first().ok_or_else(|| StoreError::unexpected("EVAL"))?;
         let field = |cells: &[Reply]| match cells {
             [name, value, ttl] => Some(FieldView {
                 name: name.as_bytes()?.to_vec(),
@@ -132,10 +133,9 @@ impl super::Engine {
             _ => None,
         };
         let fields: Option<Vec<FieldView>> = cells.chunks(3).map(field).collect();
-        Ok((ttl.as_i64().ok_or_else(|| unexpected("EVAL"))?, fields.ok_or_else(|| unexpected("EVAL"))?))
+        Ok((
+            ttl.as_i64().ok_or_else(|| StoreError::unexpected("EVAL"))?,
+            fields.ok_or_else(|| StoreError::unexpected("EVAL"))?,
+        ))
     }
-}
-
-fn unexpected(command: &str) -> StoreError {
-    StoreError::Broken(format!("the server answered {command} in another shape than documented"))
 }
