@@ -30,7 +30,8 @@ Examples:
   slotwise batch --ids - --features country_iso --format csv --output features.csv < ids.txt
   slotwise batch --ids ids.json --ids-format json --feature 'a,b' --feature c
 
-One row per id, in the order given; status is found, partial, missing or unavailable. Exit status 3 where a row is \
+One row per id, in the order given; status is found, partial, missing or unavailable. A line that is no id (blank, too \
+long, not UTF-8) ends the run and is named. Exit status 3 where a row is \
 unavailable. An output file gets its name when it is complete; until then it is called FILE.partial.";
 
 /// Windows that are read from Redis while an earlier one is written out.
@@ -270,8 +271,10 @@ impl Output {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
-        if same_file(&partial, ids) {
-            return Err(UsageError(format!("--output: {} is the list of ids", partial.display())).into());
+        for output in [path, &partial] {
+            if same_file(output, ids) {
+                return Err(UsageError(format!("--output: {} is the list of ids", output.display())).into());
+            }
         }
         let file = File::create(&partial).with_context(|| cannot_write(&partial))?;
         let writer = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, Box::new(file) as Box<dyn Write + Send>);

@@ -120,7 +120,6 @@ fn spread(
     if uncovered > 0 {
         writeln!(out, "no shard\t{uncovered}\t-\t-")?;
     }
-    let repeated = total - distinct;
-    writeln!(std::io::stderr(), "{total} ids, {repeated} of them repeated within {WINDOW_IDS}")?;
+    writeln!(std::io::stderr(), "{total} ids; {distinct} keys, where {WINDOW_IDS} ids are read at a time")?;
     Ok(())
 }

@@ -53,7 +53,7 @@ pub enum DevClusterError {
         reason: std::io::Error,
     },
     /// A folder that we would make exists already.
-    #[error("{}: already exists and is not of a cluster that slotwise knows; remove it or choose another folder", path.display())]
+    #[error("{}: already exists and is not of a cluster that slotwise knows: another `cluster up` is starting there, or choose another folder", path.display())]
     FolderInUse {
         /// The folder.
         path: PathBuf,

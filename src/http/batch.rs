@@ -27,7 +27,7 @@ const ENCODED_AT_ONCE_CELLS_MAX: usize = 100_000;
 /// One row per id, in the order of `ids`, each with a status. Rows whose shard could not answer are `unavailable`
 /// and say why; the answer is 200 all the same.
 #[utoipa::path(
-    post, path = "/v1/features/batch", tag = "features", request_body = BatchRequest,
+    post, path = "/v1/features/batch", operation_id = "read_batch", tag = "features", request_body = BatchRequest,
     responses(
         (status = 200, description = "A row per id.", content(
             (BatchAnswer = "application/json"),

@@ -72,6 +72,10 @@ fn parse<T: DeserializeOwned>(whole: &[u8]) -> Result<T, ApiError> {
     if whole.trim_ascii().is_empty() {
         return Err(ApiError::Json("it is empty; JSON is needed".to_owned()));
     }
+    // A list would pass for an object whose fields come in order.
+    if whole.trim_ascii().first() != Some(&b'{') {
+        return Err(ApiError::Json("it is no JSON object".to_owned()));
+    }
     serde_json::from_slice(whole).map_err(|error| {
         // Read again in the slower way that also knows the path of the field.
         let rejection = Json::<T>::from_bytes(whole).err();
@@ -102,6 +106,7 @@ mod tests {
         insta::assert_snapshot!(error("{\"list\":["), @"the body is not what this route takes: list: EOF while parsing a list at line 1 column 9");
         insta::assert_snapshot!(error("{\"list\":[]} x"), @"the body is not what this route takes: trailing characters at line 1 column 13");
         insta::assert_snapshot!(error("{}"), @"the body is not what this route takes: missing field `list` at line 1 column 2");
+        insta::assert_snapshot!(error("[[]]"), @"the body is not what this route takes: it is no JSON object");
         insta::assert_snapshot!(error(" \n"), @"the body is not what this route takes: it is empty; JSON is needed");
     }
 

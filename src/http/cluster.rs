@@ -15,7 +15,7 @@ use super::wire::{ClusterAnswer, CohortAnswer, EntityKindAnswer, ShardAnswer};
 
 /// See the cluster.
 #[utoipa::path(
-    get, path = "/v1/cluster", tag = "operations",
+    get, path = "/v1/cluster", operation_id = "show_cluster", tag = "operations",
     responses((status = 200, description = "The topology, and what is served from it.", body = ClusterAnswer), PlainErrors),
 )]
 pub(super) async fn show(State(state): State<HttpState>, uri: Uri) -> Result<Json<ClusterAnswer>, ApiError> {

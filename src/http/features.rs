@@ -24,7 +24,7 @@ use super::wire::{RowAnswer, WriteAnswer, WriteRequest};
 ///
 /// The same row as in a batch. Where the shard can't answer, an error instead of a row.
 #[utoipa::path(
-    get, path = "/v1/features/{id}", tag = "features",
+    get, path = "/v1/features/{id}", operation_id = "read_features", tag = "features",
     params(
         ("id" = String, Path, description = "The entity, percent-encoded."),
         ("features" = String, Query, description = "Features separated by commas; may be repeated. A name with \
@@ -66,7 +66,7 @@ fn features_of(query: &Query) -> Result<Vec<FeatureName>, ApiError> {
 ///
 /// Every feature gets its own TTL, in one atomic step with its value.
 #[utoipa::path(
-    put, path = "/v1/features/{id}", tag = "features",
+    put, path = "/v1/features/{id}", operation_id = "write_features", tag = "features",
     params(("id" = String, Path, description = "The entity, percent-encoded.")),
     request_body = WriteRequest,
     responses((status = 200, description = "All features are written, each with its TTL.", body = WriteAnswer), WriteErrors),

@@ -63,7 +63,7 @@ errors! {
     /// Of a read of one entity.
     ReadErrors: 400 500 502 503 504;
     /// Of a streaming write.
-    WriteErrors: 400 408 413 500 502 503;
+    WriteErrors: 400 408 413 500 502 503 504;
     /// Of a bulk load.
     LoadErrors: 400 408 413 500 503;
     /// Of a route that asks no shard.

@@ -12,7 +12,7 @@ const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; scr
 
 /// A status page for people.
 #[utoipa::path(
-    get, path = "/", tag = "operations",
+    get, path = "/", operation_id = "status_page", tag = "operations",
     responses((status = 200, description = "HTML.", body = String, content_type = "text/html"), PlainErrors),
 )]
 pub(super) async fn show() -> Response {

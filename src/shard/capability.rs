@@ -30,20 +30,31 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Asks every primary. Errors where one is too old, with its version and the one needed, or does not answer.
+    /// Asks every primary. Errors where one is too old, with its version and the one needed, or where none answers.
     pub async fn of(cluster: &Cluster) -> Result<Self, ConnectError> {
-        let mut found: Option<Self> = None;
         let topology = cluster.topology();
+        let nobody = |why: &str| ConnectError::Unreachable {
+            seeds: cluster.settings().seeds_text(),
+            why: why.to_owned(),
+        };
         if topology.shards().is_empty() {
-            let why = "the cluster has no slots assigned".to_owned();
-            return Err(ConnectError::Unreachable { seeds: cluster.settings().seeds_text(), why });
+            return Err(nobody("the cluster has no slots assigned"));
         }
         let asked = topology
             .shards()
             .iter()
             .map(|shard| async { ask(cluster, &Target::Shard(shard.clone().into())).await });
+        let (mut found, mut unreachable) = (None::<Self>, None);
         for one in join_all(asked).await {
-            let one = one?;
+            let one = match one {
+                Ok(one) => one,
+                Err(error @ ConnectError::TooOld { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "a shard was not asked what it can do");
+                    unreachable = Some(error);
+                    continue;
+                }
+            };
             found = Some(match found {
                 None => one,
                 // A cluster in the middle of an upgrade writes in the way that all of it understands.
@@ -53,10 +64,8 @@ impl Capabilities {
                 Some(all) => all,
             });
         }
-        found.ok_or_else(|| ConnectError::Unreachable {
-            seeds: cluster.settings().seeds_text(),
-            why: "the cluster has no primary".into(),
-        })
+        // One shard that is down must not keep the others from being served.
+        found.ok_or_else(|| unreachable.unwrap_or_else(|| nobody("the cluster has no primary")))
     }
 }
 
@@ -69,7 +78,7 @@ async fn ask(cluster: &Cluster, target: &Target) -> Result<Capabilities, Connect
     ];
     let answer = cluster.send(target, commands).await.map_err(|fault| failed(fault.to_string()))?;
     if answer.node != node {
-        return Err(failed(format!("not connected; {} answers in its place", answer.node)));
+        return Err(failed("it is not connected".to_owned()));
     }
     let mut replies = answer.replies.into_iter();
     let (Some(Ok(info)), Some(Ok(known))) = (replies.next(), replies.next()) else {

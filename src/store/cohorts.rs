@@ -42,7 +42,15 @@ fn layout(options: &EntityOptions, members: Vec<Vec<EntityId>>) -> Result<KeyLay
             "ids are in two cohorts"
         );
     }
-    KeyLayout::new(&options.prefix, index).map_err(|error| StoreError::Options(error.to_string()))
+    let layout = KeyLayout::new(&options.prefix, index);
+    let layout = layout.map_err(|error| StoreError::Options(error.to_string()))?;
+    for cohort in layout.cohorts().cohorts() {
+        let wrong = cohort.members.iter().find_map(|id| layout.key(id).err());
+        if let Some(error) = wrong {
+            return Err(StoreError::Options(format!("cohort {:?}: {error}", cohort.name)));
+        }
+    }
+    Ok(layout)
 }
 
 impl FeatureStore {

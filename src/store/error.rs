@@ -84,7 +84,9 @@ pub enum RequestError {
         known: String,
     },
     /// Several kinds are configured and none is named.
-    #[error("entity: several kinds are configured, name one of {0}")]
+    #[error(
+        "entity: several kinds are configured; name one of {0} (--entity on the command line, entity in a request)"
+    )]
     EntityNotNamed(String),
     /// The cohort is not configured.
     #[error("cohort {given:?} is not configured; there is {}", if known.is_empty() { "none" } else { known })]

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use slotwise::model::RowStatus;
+use slotwise::model::{EntityId, RowStatus};
 
 use super::{LATE_MAX, Scene, cluster};
 use crate::support::canary::Canary;
-use crate::support::features::{Oracle, assert_filled, feature};
+use crate::support::features::{Oracle, assert_filled, feature, kind, names, store};
 use crate::support::{SOON, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,4 +76,19 @@ async fn reads_of_a_shard_that_refuses_do_not_slow_the_others() {
     };
     // Each look for a newer topology holds the driver up: once in a while is well, for most of the time is not.
     assert!(disturbed < undisturbed * 5 + Duration::from_millis(5), "{undisturbed:?} became {disturbed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_starts_while_a_shard_is_gone_and_serves_the_others() {
+    let mut cluster = cluster().await;
+    let scene = Scene::new(&cluster).await;
+    let node = cluster.addrs()[2].clone();
+    let (away, there) = scene.split(&node);
+    cluster.kill_node(2).unwrap();
+    let late = store(&cluster, kind(&scene.prefix)).await;
+    let read = async |ids: &[EntityId]| {
+        late.batch_get_features(ids, names(&["v"]), Some(Duration::from_millis(500))).await.unwrap()
+    };
+    assert_filled(&read(&there).await);
+    assert_eq!(read(&away).await.summary().unavailable, away.len());
 }

@@ -167,8 +167,13 @@ async fn every_reference_of_the_description_leads_somewhere() {
         count += 1;
     }
     assert!(count > 20, "{count}");
+    let mut names = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
+            assert!(
+                names.insert(operation["operationId"].as_str().unwrap()),
+                "{method} {path} has a name twice"
+            );
             for (status, response) in operation["responses"].as_object().unwrap() {
                 assert!(response["content"].is_object(), "{method} {path} {status}");
             }
