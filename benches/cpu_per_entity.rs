@@ -21,7 +21,7 @@ use common::{Bench, FEATURES_READ, Request, requests};
 const RATIO_MAX: f64 = 0.30;
 const BATCH_ENTITIES: usize = 1_000;
 const BATCHES_PER_TURN: usize = 40;
-const TURNS: usize = 15;
+const TURNS: usize = 31;
 const SEED: u64 = 20_252;
 
 /// What a turn cost, per entity.
