@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::config::{Config, Overrides};
+use crate::config::{Config, ConfigError, Overrides};
 use crate::model::FeatureName;
 use crate::store::{FeatureStore, RequestError, StoreError};
 
@@ -70,7 +70,13 @@ impl Common {
             key_prefix: self.key_prefix.clone(),
             entity: self.entity.clone(),
         };
-        Ok(Config::load(self.config.as_deref(), &overrides).map_err(|error| UsageError(error.to_string()))?)
+        let named = |error: ConfigError| match (&error, &self.config) {
+            (ConfigError::Invalid { field, .. }, Some(file)) if !field.starts_with("--") => {
+                UsageError(format!("{}: {error}", file.display()))
+            }
+            _ => UsageError(error.to_string()),
+        };
+        Ok(Config::load(self.config.as_deref(), &overrides).map_err(named)?)
     }
 
     /// A store of the kind that `--entity` names.
