@@ -1,11 +1,12 @@
 //! Lists of ids: one a line, read in windows, so that a list of any length takes the memory of one window.
 
 use std::fmt;
-use std::io::{self, BufRead};
+use std::io::BufRead;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::SourceError;
 use super::open::Input;
 use super::split::{Cut, Piece, PieceReader, without_bom};
 use crate::model::limits::ID_LINE_BYTES_MAX;
@@ -55,24 +56,9 @@ pub enum IdsError {
     /// A text that is no [`IdsFormat`].
     #[error("unknown format of ids {0:?}; known are lines and json")]
     UnknownFormat(String),
-    /// The file can't be opened.
-    #[error("cannot open {source_name}: {error}")]
-    Open {
-        /// The file.
-        source_name: Arc<str>,
-        /// Why.
-        error: io::Error,
-    },
-    /// Reading failed in the middle.
-    #[error("{source_name}:{line}: cannot read on: {error}")]
-    Read {
-        /// The file, or `-`.
-        source_name: Arc<str>,
-        /// The line that was being read, counted from 1.
-        line: u64,
-        /// Why.
-        error: io::Error,
-    },
+    /// The list can't be opened, or not read on.
+    #[error(transparent)]
+    Input(#[from] SourceError),
     /// A line is not an id.
     #[error("{source_name}:{line}: {problem}")]
     Line {
@@ -101,7 +87,7 @@ impl IdsReader {
         let source_name: Arc<str> = path.to_string_lossy().into();
         match Input::open(path) {
             Ok(input) => Ok(Self::new(source_name, input.reader, format)),
-            Err(error) => Err(IdsError::Open { source_name, error }),
+            Err(error) => Err(SourceError::Open { source_name, error }.into()),
         }
     }
 
@@ -146,7 +132,7 @@ impl IdsReader {
             Ok(false) => return Ok(None),
             Ok(true) => {}
             Err(error) => {
-                return Err(IdsError::Read { source_name: Arc::clone(&self.name), line, error });
+                return Err(SourceError::Read { source_name: Arc::clone(&self.name), line, error }.into());
             }
         }
         match id_of(self.format, line, &self.lines.piece()) {
@@ -189,7 +175,7 @@ mod tests {
     use super::*;
 
     fn reader(input: &[u8], format: IdsFormat) -> IdsReader {
-        IdsReader::new("ids.txt", Box::new(io::Cursor::new(input.to_vec())), format)
+        IdsReader::new("ids.txt", Box::new(std::io::Cursor::new(input.to_vec())), format)
     }
 
     fn windows(mut reader: IdsReader, ids_max: usize) -> String {

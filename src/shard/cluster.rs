@@ -197,7 +197,7 @@ impl Cluster {
             if asking && !in_transaction {
                 pipeline.add_command(redis::cmd("ASKING"));
             }
-            in_transaction = command.is("MULTI") || (in_transaction && !command.is("EXEC"));
+            in_transaction = asking && (command.is("MULTI") || (in_transaction && !command.is("EXEC")));
             places.push(pipeline.len());
             pipeline.add_command(command.into_inner());
         }

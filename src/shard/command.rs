@@ -12,6 +12,11 @@ impl Command {
         Self(redis::cmd(name))
     }
 
+    /// A script that works on `key`; what is added are its further arguments.
+    pub fn script(text: &str, key: &[u8]) -> Self {
+        Self::new("EVAL").arg(text).arg("1").arg(key)
+    }
+
     /// Adds one argument.
     pub fn arg(mut self, argument: impl AsRef<[u8]>) -> Self {
         self.0.arg(argument.as_ref());

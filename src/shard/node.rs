@@ -1,4 +1,4 @@
-//! One plain connection to one node, for administration, test oracles and the targets of redirects.
+//! One plain connection to one node, for the administration of local clusters and for test oracles.
 //!
 //! It follows no redirect, never reconnects and never waits longer than its options say.
 

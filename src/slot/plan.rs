@@ -4,6 +4,8 @@
 //! every key whose slot has an owner is in exactly one chunk, of that owner; no chunk is larger than its bound;
 //! the members of a cohort's tag share a chunk where the bound allows it.
 
+use std::hash::Hash;
+
 use ahash::AHashMap;
 
 use crate::model::EntityId;
@@ -51,45 +53,47 @@ pub enum PlanError {
 impl KeySet {
     /// The keys of `ids` under `layout`.
     pub fn new(ids: &[EntityId], layout: &KeyLayout) -> Result<Self, PlanError> {
-        let mut bytes = Vec::with_capacity(ids.len() * (layout.prefix().len() + 12));
-        let mut keys = Vec::with_capacity(ids.len());
-        let mut key_of_id = Vec::with_capacity(ids.len());
-        let mut seen: AHashMap<&str, KeyNumber> = AHashMap::with_capacity(ids.len());
-        for (index, id) in ids.iter().enumerate() {
+        let bytes_guess = ids.len() * (layout.prefix().len() + 12);
+        Self::collect(ids.iter().map(EntityId::as_str), bytes_guess, |index, id, bytes| {
+            layout.append_key(id, bytes).map_err(|error| PlanError::Key { index, error })
+        })
+    }
+
+    /// The given keys, each once, whatever layout they have.
+    pub fn of_keys<K: AsRef<[u8]>>(given: &[K]) -> Result<Self, PlanError> {
+        let bytes_guess = given.iter().map(|key| key.as_ref().len()).sum();
+        Self::collect(given.iter().map(AsRef::as_ref), bytes_guess, |_, key, bytes| {
+            bytes.extend_from_slice(key);
+            Ok(None)
+        })
+    }
+
+    /// Numbers what is given, each once; `append_key` writes the key of one and says its tag.
+    fn collect<'g, G: Hash + Eq + ?Sized + 'g>(
+        given: impl ExactSizeIterator<Item = &'g G>,
+        bytes_guess: usize,
+        mut append_key: impl FnMut(usize, &G, &mut Vec<u8>) -> Result<Option<TagNumber>, PlanError>,
+    ) -> Result<Self, PlanError> {
+        let count = given.len();
+        let mut bytes = Vec::with_capacity(bytes_guess);
+        let mut keys = Vec::with_capacity(count);
+        let mut key_of_id = Vec::with_capacity(count);
+        let mut seen: AHashMap<&G, KeyNumber> = AHashMap::with_capacity(count);
+        for (index, one) in given.enumerate() {
             let next = KeyNumber::try_from(keys.len()).map_err(|_| PlanError::TooLarge)?;
-            let number = *seen.entry(id.as_str()).or_insert(next);
+            let number = *seen.entry(one).or_insert(next);
             key_of_id.push(number);
             if number != next {
                 continue;
             }
             let start = bytes.len();
-            let tag = layout.append_key(id, &mut bytes).map_err(|error| PlanError::Key { index, error })?;
+            let tag = append_key(index, one, &mut bytes)?;
             let slot = Slot::for_key(&bytes[start..]);
             let end = u32::try_from(bytes.len()).map_err(|_| PlanError::TooLarge)?;
             keys.push(Key { end, slot, tag });
         }
-        let key_of_id = (keys.len() != ids.len()).then_some(key_of_id);
+        let key_of_id = (keys.len() != count).then_some(key_of_id);
         Ok(Self { bytes, keys, key_of_id })
-    }
-
-    /// The given keys, each once, whatever layout they have.
-    pub fn of_keys<K: AsRef<[u8]>>(given: &[K]) -> Result<Self, PlanError> {
-        let mut set = Self::default();
-        let mut key_of_id = Vec::with_capacity(given.len());
-        let mut seen: AHashMap<&[u8], KeyNumber> = AHashMap::with_capacity(given.len());
-        for key in given {
-            let key = key.as_ref();
-            let next = KeyNumber::try_from(set.keys.len()).map_err(|_| PlanError::TooLarge)?;
-            let number = *seen.entry(key).or_insert(next);
-            key_of_id.push(number);
-            if number == next {
-                set.bytes.extend_from_slice(key);
-                let end = u32::try_from(set.bytes.len()).map_err(|_| PlanError::TooLarge)?;
-                set.keys.push(Key { end, slot: Slot::for_key(key), tag: None });
-            }
-        }
-        set.key_of_id = (set.keys.len() != given.len()).then_some(key_of_id);
-        Ok(set)
     }
 
     /// How many distinct keys there are.

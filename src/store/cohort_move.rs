@@ -193,7 +193,7 @@ impl Engine {
 fn copy(target: &[u8], now: Option<&Snapshot>, copied: Option<&Snapshot>) -> Command {
     let expiry = |snapshot: Option<&Snapshot>| snapshot.map(|s| s.expires_ms.to_string()).unwrap_or_default();
     let expires = if now.is_some() { expiry(now) } else { expiry(copied) };
-    let mut command = script(COPY_SCRIPT, target).arg(expires).arg(expiry(copied));
+    let mut command = Command::script(COPY_SCRIPT, target).arg(expires).arg(expiry(copied));
     let mut before: AHashMap<&[u8], &[u8]> = AHashMap::new();
     before.extend(copied.iter().flat_map(|s| &s.fields).map(|field| (&*field.name, &*field.value)));
     for FieldView { name, value, ttl_seconds: expires_ms } in now.iter().flat_map(|s| &s.fields) {
@@ -208,13 +208,9 @@ fn copy(target: &[u8], now: Option<&Snapshot>, copied: Option<&Snapshot>) -> Com
 }
 
 fn remove(source: &[u8], copied: &Snapshot) -> Command {
-    let mut command = script(REMOVE_SCRIPT, source).arg(copied.expires_ms.to_string());
+    let mut command = Command::script(REMOVE_SCRIPT, source).arg(copied.expires_ms.to_string());
     for FieldView { name, value, ttl_seconds: expires_ms } in &copied.fields {
         command = command.arg(name).arg(value).arg(expires_ms.to_string());
     }
     command
-}
-
-fn script(text: &str, key: &[u8]) -> Command {
-    Command::new("EVAL").arg(text).arg("1").arg(key)
 }

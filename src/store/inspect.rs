@@ -119,7 +119,7 @@ impl super::Engine {
         key_ttl: &str,
         field_ttl: &str,
     ) -> Result<(i64, Vec<FieldView>), StoreError> {
-        let script = Command::new("EVAL").arg(INSPECT_SCRIPT).arg("1").arg(key).arg(key_ttl).arg(field_ttl);
+        let script = Command::script(INSPECT_SCRIPT, key).arg(key_ttl).arg(field_ttl);
         let mut replies = self.run_key(key, vec![script], Effect::None, self.options.request_timeout).await?;
         let cells =
             replies.pop().and_then(Reply::into_array).ok_or_else(|| StoreError::unexpected("EVAL"))?;

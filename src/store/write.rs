@@ -215,9 +215,9 @@ fn check_features(features: &[(FeatureName, FeatureValue)]) -> Result<(), Reques
     }
 }
 
-fn hset(key: &[u8], features: &[(FeatureName, FeatureValue)]) -> Command {
-    let pairs = features.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-    Command::new("HSET").arg(key).args(pairs)
+/// Name, value, name, value, … as every command that writes fields takes them.
+fn pairs(features: &[(FeatureName, FeatureValue)]) -> impl Iterator<Item = &[u8]> {
+    features.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()])
 }
 
 fn batch_write(
@@ -226,9 +226,7 @@ fn batch_write(
     ttl_seconds: u64,
     condition: &str,
 ) -> Command {
-    let pairs = features.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-    let script = Command::new("EVAL").arg(ROW_SCRIPT).arg("1").arg(key);
-    script.number(ttl_seconds).arg(condition).args(pairs)
+    Command::script(ROW_SCRIPT, key).number(ttl_seconds).arg(condition).args(pairs(features))
 }
 
 /// What became of the row of that number among its key's rows.
@@ -249,15 +247,15 @@ fn streaming_write(
     let count = features.len() as u64;
     match way {
         StreamingWrite::Hsetex => {
-            let pairs = features.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
             let command =
                 Command::new("HSETEX").arg(key).arg("EX").number(ttl_seconds).arg("FIELDS").number(count);
-            vec![command.args(pairs)]
+            vec![command.args(pairs(features))]
         }
         StreamingWrite::Transaction => {
             let names = features.iter().map(|(name, _)| name.as_bytes());
             let expire = Command::new("HEXPIRE").arg(key).number(ttl_seconds).arg("FIELDS").number(count);
-            vec![Command::new("MULTI"), hset(key, features), expire.args(names), Command::new("EXEC")]
+            let set = Command::new("HSET").arg(key).args(pairs(features));
+            vec![Command::new("MULTI"), set, expire.args(names), Command::new("EXEC")]
         }
     }
 }
