@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use slotwise::encode::Format;
 use slotwise::model::limits::PIPELINE_COMMANDS_MAX;
 use slotwise::model::{
-    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, ReplyBlock, Span, UnavailableReason,
+    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, ReplyBlock, Span, UnavailableReason,
 };
 use slotwise::slot::{
     Cohort, CohortIndex, CohortTag, KeyLayout, KeySet, NodeAddr, Plan, SLOT_COUNT, Shard, Slot, Topology,
@@ -72,7 +72,8 @@ fn merge(
     features: &Arc<[FeatureName]>,
     blocks: Vec<(Vec<u32>, ReplyBlock)>,
 ) -> FeatureBatch {
-    let mut builder = FeatureBatchBuilder::new(ids.len(), Arc::clone(features));
+    let mut builder =
+        FeatureBatchBuilder::new(ids.len(), Arc::new(Projection::untyped(Arc::clone(features))));
     for (keys, block) in blocks {
         let block = builder.add_block(block);
         for (row, key) in (0..).zip(keys) {

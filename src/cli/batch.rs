@@ -88,14 +88,15 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
     let timeout = args.timeout_ms.map(Duration::from_millis);
     let timeout = timeout.unwrap_or_else(|| WINDOW_TIMEOUT.min(store.limits().request_timeout_max));
     // A read of nothing says what is wrong with all of them, before there is an output file.
-    store.batch_get_features([], Arc::clone(&features), Some(timeout)).await.map_err(wrong_request)?;
+    let nothing = store.batch_get_features([], Arc::clone(&features), Some(timeout)).await;
+    let projection = Arc::clone(nothing.map_err(wrong_request)?.projection());
     let mut output = Output::create(&args.output, &args.ids)?;
 
     let bar = progress::bar(input_bytes, if input_bytes.is_some() { Unit::Bytes } else { Unit::Rows });
     let started = Instant::now();
     let mut summary = BatchSummary::default();
     let mut reasons = Reasons::default();
-    let mut encoder = args.format.encoder(&features);
+    let mut encoder = args.format.encoder(&projection);
     let mut encoded = Vec::new();
     encoder.begin(&mut encoded);
     let (windows, reader) = read_ahead(ids, batch_size);

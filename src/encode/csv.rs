@@ -3,28 +3,29 @@
 //! An absent feature is an empty cell and an empty value is `""`, so that they differ. Value bytes are written
 //! as they are. There is no column for the reason of an unavailable row; JSON and NDJSON have it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Encoder;
-use crate::model::{FeatureBatch, FeatureName};
+use crate::model::{FeatureBatch, Projection};
 
 /// Writes a header and one record per row.
 #[derive(Debug)]
 pub struct CsvEncoder {
-    features: Vec<FeatureName>,
+    projection: Arc<Projection>,
 }
 
 impl CsvEncoder {
-    /// For batches of these features.
-    pub fn new(features: &[FeatureName]) -> Self {
-        Self { features: features.to_vec() }
+    /// For batches of these columns.
+    pub fn new(projection: Arc<Projection>) -> Self {
+        Self { projection }
     }
 }
 
 impl Encoder for CsvEncoder {
     fn begin(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"id,status");
-        for name in &self.features {
+        for name in self.projection.names() {
             out.push(b',');
             push_value(out, name.as_bytes());
         }
@@ -32,7 +33,7 @@ impl Encoder for CsvEncoder {
     }
 
     fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) {
-        debug_assert_eq!(batch.features(), self.features);
+        debug_assert_eq!(batch.projection(), &self.projection);
         for row in batch.rows() {
             push_value(out, row.id.as_bytes());
             out.push(b',');

@@ -1,31 +1,32 @@
 //! The answer of the HTTP API: `{"features":[…],"rows":[{"id","status","values":[…]}],"summary":{…}}`.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Encoder;
 use super::text::{push_cell, push_str};
-use crate::model::{BatchSummary, FeatureBatch, FeatureName, RowView};
+use crate::model::{BatchSummary, FeatureBatch, Projection, RowView};
 
 /// Writes one JSON document. The summary adds up all its batches.
 #[derive(Debug)]
 pub struct JsonEncoder {
-    features: Vec<FeatureName>,
+    projection: Arc<Projection>,
     summary: BatchSummary,
     first: bool,
 }
 
 impl JsonEncoder {
-    /// For batches of these features.
-    pub fn new(features: &[FeatureName]) -> Self {
-        Self { features: features.to_vec(), summary: BatchSummary::default(), first: true }
+    /// For batches of these columns.
+    pub fn new(projection: Arc<Projection>) -> Self {
+        Self { projection, summary: BatchSummary::default(), first: true }
     }
 }
 
 impl Encoder for JsonEncoder {
     fn begin(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"features\":[");
-        for (index, name) in self.features.iter().enumerate() {
+        for (index, name) in self.projection.names().iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
@@ -35,7 +36,7 @@ impl Encoder for JsonEncoder {
     }
 
     fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) {
-        debug_assert_eq!(batch.features(), self.features);
+        debug_assert_eq!(batch.projection(), &self.projection);
         for row in batch.rows() {
             if !self.first {
                 out.push(b',');
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn many_batches_make_one_document_with_one_summary() {
         let batch = sample();
-        let mut encoder = JsonEncoder::new(batch.features());
+        let mut encoder = JsonEncoder::new(Arc::clone(batch.projection()));
         let mut out = Vec::new();
         encoder.begin(&mut out);
         encoder.batch(&mut out, &batch);

@@ -10,9 +10,10 @@ mod text;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{FeatureBatch, FeatureName};
+use crate::model::{FeatureBatch, Projection};
 
 pub use self::csv::CsvEncoder;
 pub use json::{JsonEncoder, encode_row};
@@ -61,12 +62,12 @@ impl Format {
         }
     }
 
-    /// An encoder for one output whose batches all have these features.
-    pub fn encoder(self, features: &[FeatureName]) -> Box<dyn Encoder> {
+    /// An encoder for one output whose batches all have these columns.
+    pub fn encoder(self, projection: &Arc<Projection>) -> Box<dyn Encoder> {
         match self {
-            Self::Json => Box::new(JsonEncoder::new(features)),
-            Self::Ndjson => Box::new(NdjsonEncoder::new(features)),
-            Self::Csv => Box::new(CsvEncoder::new(features)),
+            Self::Json => Box::new(JsonEncoder::new(Arc::clone(projection))),
+            Self::Ndjson => Box::new(NdjsonEncoder::new(projection)),
+            Self::Csv => Box::new(CsvEncoder::new(Arc::clone(projection))),
         }
     }
 
@@ -74,7 +75,7 @@ impl Format {
     pub fn encode(self, batch: &FeatureBatch, elapsed: Duration) -> Vec<u8> {
         // Room for short values; longer ones let the buffer grow.
         let mut out = Vec::with_capacity(256 + batch.len() * (48 + 12 * batch.features().len()));
-        let mut encoder = self.encoder(batch.features());
+        let mut encoder = self.encoder(batch.projection());
         encoder.begin(&mut out);
         encoder.batch(&mut out, batch);
         encoder.end(&mut out, elapsed);
@@ -103,7 +104,7 @@ pub trait Encoder: Send {
     /// What comes before the first row.
     fn begin(&mut self, out: &mut Vec<u8>);
 
-    /// The rows of a batch, which has the features that the encoder was made for.
+    /// The rows of a batch, which has the columns that the encoder was made for.
     fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch);
 
     /// What comes after the last row; `elapsed` is how long the whole read took.
@@ -133,7 +134,7 @@ mod tests {
     fn streaming_rows_of_many_batches_gives_the_same_rows_as_one() {
         let batch = sample();
         for format in [Format::Ndjson, Format::Csv] {
-            let mut encoder = format.encoder(batch.features());
+            let mut encoder = format.encoder(batch.projection());
             let mut twice = Vec::new();
             encoder.begin(&mut twice);
             let header_bytes = twice.len();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Encoder;
 use super::json::{push_head, push_tail};
 use super::text::{push_cell, push_str};
-use crate::model::{FeatureBatch, FeatureName};
+use crate::model::{FeatureBatch, FeatureName, Projection};
 
 /// Writes one line per row, and nothing before or after.
 #[derive(Debug)]
@@ -15,15 +15,15 @@ pub struct NdjsonEncoder {
 }
 
 impl NdjsonEncoder {
-    /// For batches of these features.
-    pub fn new(features: &[FeatureName]) -> Self {
+    /// For batches of these columns.
+    pub fn new(projection: &Projection) -> Self {
         let key = |(index, name): (usize, &FeatureName)| {
             let mut key = if index > 0 { b",".to_vec() } else { Vec::new() };
             push_str(&mut key, name);
             key.push(b':');
             key
         };
-        Self { keys: features.iter().enumerate().map(key).collect() }
+        Self { keys: projection.names().iter().enumerate().map(key).collect() }
     }
 }
 

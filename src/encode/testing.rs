@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 use crate::model::{
-    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, ReplyBlock, Span, UnavailableReason,
+    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, ReplyBlock, Span, UnavailableReason,
 };
 
 /// The cells of a row; `None` where the row is unavailable.
@@ -26,7 +26,7 @@ impl Table {
             self.rows.iter().map(|(id, _)| EntityId::new(id.as_str()).unwrap()).collect();
         let features: Arc<[FeatureName]> =
             self.features.iter().map(|name| FeatureName::new(name.as_str()).unwrap()).collect();
-        let mut builder = FeatureBatchBuilder::new(ids.len(), features);
+        let mut builder = FeatureBatchBuilder::new(ids.len(), Arc::new(Projection::untyped(features)));
         // One block per row, the last row first: answers come in any order.
         for (index, (_, cells)) in self.rows.iter().enumerate().rev() {
             let Some(cells) = cells else { continue };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{BatchSummary, EntityId, FeatureName, RowStatus, UnavailableReason};
+use super::{BatchSummary, EntityId, FeatureName, Projection, RowStatus, UnavailableReason};
 
 /// Where a value lies in its block's bytes; or nowhere, for an absent feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ enum RowPlace {
 /// A whole answer. Read it row by row with [`FeatureBatch::rows`] or cell by cell with [`FeatureBatch::value`].
 #[derive(Debug, Clone)]
 pub struct FeatureBatch {
-    features: Arc<[FeatureName]>,
+    projection: Arc<Projection>,
     ids: Arc<[EntityId]>,
     blocks: Vec<ReplyBlock>,
     rows: Vec<RowPlace>,
@@ -65,7 +65,12 @@ pub struct FeatureBatch {
 impl FeatureBatch {
     /// The features, in the order of the cells.
     pub fn features(&self) -> &[FeatureName] {
-        &self.features
+        self.projection.names()
+    }
+
+    /// What was asked for, with what is known of each feature.
+    pub fn projection(&self) -> &Arc<Projection> {
+        &self.projection
     }
 
     /// The ids, in the order asked.
@@ -95,7 +100,7 @@ impl FeatureBatch {
         Some(match *place {
             RowPlace::Read { block, row, status } => {
                 let block = self.blocks.get(block as usize)?;
-                let width = self.features.len();
+                let width = self.projection.len();
                 let start = row as usize * width;
                 let spans = block.spans.get(start..start + width)?;
                 RowView { id, status, reason: None, bytes: &block.bytes, spans, width }
@@ -106,7 +111,7 @@ impl FeatureBatch {
                 reason: self.reasons.get(reason as usize),
                 bytes: &[],
                 spans: &[],
-                width: self.features.len(),
+                width: self.projection.len(),
             },
         })
     }
@@ -185,7 +190,7 @@ impl ExactSizeIterator for Cells<'_> {}
 /// Puts a batch together from blocks that arrive in any order, key by key.
 #[derive(Debug)]
 pub struct FeatureBatchBuilder {
-    features: Arc<[FeatureName]>,
+    projection: Arc<Projection>,
     blocks: Vec<ReplyBlock>,
     keys: Vec<Option<RowPlace>>,
     reasons: Vec<UnavailableReason>,
@@ -193,8 +198,8 @@ pub struct FeatureBatchBuilder {
 
 impl FeatureBatchBuilder {
     /// A batch of `keys` distinct keys, none of which has an answer yet.
-    pub fn new(keys: usize, features: Arc<[FeatureName]>) -> Self {
-        Self { features, blocks: Vec::new(), keys: vec![None; keys], reasons: Vec::new() }
+    pub fn new(keys: usize, projection: Arc<Projection>) -> Self {
+        Self { projection, blocks: Vec::new(), keys: vec![None; keys], reasons: Vec::new() }
     }
 
     /// Takes over a block; keys are then placed in it by the returned number.
@@ -206,7 +211,7 @@ impl FeatureBatchBuilder {
 
     /// Says that the key of number `key` was read: row `row` of `block`.
     pub fn place(&mut self, key: u32, block: u32, row: u32) {
-        let width = self.features.len();
+        let width = self.projection.len();
         let start = row as usize * width;
         let spans = self.blocks.get(block as usize).and_then(|block| block.spans.get(start..start + width));
         debug_assert!(spans.is_some(), "row {row} is outside block {block}");
@@ -251,7 +256,7 @@ impl FeatureBatchBuilder {
             });
         }
         FeatureBatch {
-            features: self.features,
+            projection: self.projection,
             ids,
             blocks: self.blocks,
             rows,
@@ -295,7 +300,7 @@ mod tests {
 
     #[test]
     fn rows_come_back_in_the_order_asked_with_their_status() {
-        let mut builder = FeatureBatchBuilder::new(3, names(&["x", "y"]));
+        let mut builder = FeatureBatchBuilder::new(3, Arc::new(Projection::untyped(names(&["x", "y"]))));
         let late = builder.add_block(block(&[None, None]));
         let early = builder.add_block(block(&[Some("1"), Some(""), None, Some("2")]));
         builder.place(0, early, 0);
@@ -322,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_row_without_an_answer_is_unavailable_and_never_missing() {
-        let mut builder = FeatureBatchBuilder::new(2, names(&["x"]));
+        let mut builder = FeatureBatchBuilder::new(2, Arc::new(Projection::untyped(names(&["x"]))));
         builder.fail([0], &UnavailableReason::SlotUncovered);
         let late = UnavailableReason::DeadlineExceeded(None);
         let batch = builder.finish(names(&["a", "b"]), None, 1, &late);

@@ -5,10 +5,12 @@ mod entity;
 mod feature;
 pub mod limits;
 mod row;
+mod schema;
 mod status;
 
 pub use batch::{Cells, FeatureBatch, FeatureBatchBuilder, ReplyBlock, RowView, Span};
 pub use entity::{EntityId, EntityIdError};
 pub use feature::{FeatureName, FeatureNameError, FeatureValue};
 pub use row::FeatureRow;
+pub use schema::{Column, FeatureType, FeatureTypeError, Projection, TypedValue};
 pub use status::{BatchSummary, RowStatus, UnavailableReason};

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::metrics;
 use crate::model::{
-    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, ReplyBlock, RowStatus, UnavailableReason,
+    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, ReplyBlock, RowStatus,
+    UnavailableReason,
 };
 use crate::shard::{PipelineFault, ShardRead, ShardTransport, Target};
 use crate::slot::{KeyNumber, KeySet};
@@ -56,7 +57,8 @@ impl FeatureStore {
             chunk_keys_max: engine.options.pipeline_commands_max,
             deadline,
         };
-        let mut batch = FeatureBatchBuilder::new(keys.len(), Arc::clone(&features));
+        let mut batch =
+            FeatureBatchBuilder::new(keys.len(), Arc::new(Projection::untyped(Arc::clone(&features))));
         let shards = fan_out.run(|settled| merge(&mut batch, settled)).await;
         let batch = batch.finish(ids, keys.key_of_id(), shards, &UnavailableReason::DeadlineExceeded(None));
         engine.read_metrics.record(&batch, started.elapsed());
