@@ -171,7 +171,8 @@ mod tests {
             batch_ids_max = 500
             request_timeout_ms = 40
             [shard]
-            pipelines_in_flight_max = 2
+            commands_in_flight_max = 2
+            transport = "cluster"
             [http]
             listen = "127.0.0.1:9000"
             requests_in_flight_max = 7
@@ -197,7 +198,8 @@ mod tests {
         assert_eq!((redis.username.as_deref(), redis.password.as_deref()), (Some("ada"), Some("hunter2")));
         assert_eq!(redis.response_timeout.as_millis(), 250);
         assert_eq!(config.store.batch_ids_max, 500);
-        assert_eq!(config.store.shard_pipelines_in_flight_max, 2);
+        assert_eq!(config.store.shard_commands_in_flight_max, 2);
+        assert_eq!(config.store.transport, crate::store::Transport::Cluster);
         assert_eq!(config.http.listen.unwrap().port(), 9000);
         assert_eq!(config.http.options.requests_in_flight_max, 7);
         let [user, merchant] = &config.entities[..] else { panic!("{:?}", config.entities) };
@@ -231,6 +233,8 @@ mod tests {
             ("[read]\nbatch_ids_max = 0", "read.batch_ids_max"),
             ("[read]\nrequest_timeout_ms = 90000", "read.request_timeout_ms"),
             ("[shard]\npipeline_commands_max = 0", "shard.pipeline_commands_max"),
+            ("[shard]\nlanes_per_node = 0", "shard.lanes_per_node"),
+            ("[shard]\ntransport = \"cluster\"\nlanes_per_node = 2", "shard.lanes_per_node"),
             ("[http]\nconnections_max = 0", "http.connections_max"),
             ("[[entity]]\nname = \"\"", "entity[0].name"),
             ("[[entity]]\nname = \"u\"\nbatch_ttl_seconds = 0", "entity[0].batch_ttl_seconds"),

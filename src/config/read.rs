@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::store::StoreOptions;
+use crate::model::limits::LANES_PER_NODE_MAX;
+use crate::store::{StoreOptions, Transport};
 
 use super::ConfigError;
 
@@ -23,7 +24,16 @@ pub(super) struct RawRead {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawShard {
     pipeline_commands_max: Option<usize>,
-    pipelines_in_flight_max: Option<usize>,
+    commands_in_flight_max: Option<usize>,
+    transport: Option<RawTransport>,
+    lanes_per_node: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawTransport {
+    Lanes,
+    Cluster,
 }
 
 pub(super) fn validate(read: &RawRead, shard: &RawShard) -> Result<StoreOptions, ConfigError> {
@@ -42,11 +52,12 @@ pub(super) fn validate(read: &RawRead, shard: &RawShard) -> Result<StoreOptions,
             default.pipeline_commands_max,
             "shard.pipeline_commands_max",
         )?,
-        shard_pipelines_in_flight_max: count(
-            shard.pipelines_in_flight_max,
-            default.shard_pipelines_in_flight_max,
-            "shard.pipelines_in_flight_max",
+        shard_commands_in_flight_max: count(
+            shard.commands_in_flight_max,
+            default.shard_commands_in_flight_max,
+            "shard.commands_in_flight_max",
         )?,
+        transport: transport(shard)?,
         request_timeout: ms(read.request_timeout_ms, default.request_timeout),
         request_timeout_max: ms(read.request_timeout_max_ms, default.request_timeout_max),
     };
@@ -57,6 +68,19 @@ pub(super) fn validate(read: &RawRead, shard: &RawShard) -> Result<StoreOptions,
         ));
     }
     Ok(options)
+}
+
+fn transport(shard: &RawShard) -> Result<Transport, ConfigError> {
+    let wrong = |problem: String| ConfigError::invalid("shard.lanes_per_node", problem);
+    match (&shard.transport, shard.lanes_per_node) {
+        (Some(RawTransport::Cluster), None) => Ok(Transport::Cluster),
+        (Some(RawTransport::Cluster), Some(_)) => Err(wrong("the transport has no lanes".to_owned())),
+        (_, None) => Ok(Transport::default()),
+        (_, Some(per_node)) if (1..=LANES_PER_NODE_MAX).contains(&per_node) => {
+            Ok(Transport::Lanes { per_node })
+        }
+        (_, Some(given)) => Err(wrong(format!("{given} is not between 1 and {LANES_PER_NODE_MAX}"))),
+    }
 }
 
 fn count(given: Option<usize>, default: usize, field: &str) -> Result<usize, ConfigError> {

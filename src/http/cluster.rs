@@ -28,7 +28,7 @@ pub(super) async fn show(State(state): State<HttpState>, uri: Uri) -> Result<Jso
         version: topology.version(),
         age_seconds: topology.learned().elapsed().as_secs_f64(),
         slots_covered: topology.slots_covered(),
-        shards: topology.shards().iter().map(shard).collect(),
+        shards: topology.shards().iter().map(|one| shard(one)).collect(),
         entities,
     }))
 }

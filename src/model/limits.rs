@@ -20,8 +20,8 @@ pub const BATCH_CELLS_MAX: usize = 10_000_000;
 
 /// Default: commands in one pipeline.
 pub const PIPELINE_COMMANDS_MAX: usize = 512;
-/// Default: pipelines in flight to one shard.
-pub const SHARD_PIPELINES_IN_FLIGHT_MAX: usize = 4;
+/// Default: commands in flight to one shard: four full pipelines.
+pub const SHARD_COMMANDS_IN_FLIGHT_MAX: usize = 4 * PIPELINE_COMMANDS_MAX;
 /// Times one key is sent within a request before its row is given up.
 pub const KEY_ATTEMPTS_MAX: u32 = 1_000;
 /// Redirects that one key follows at once; from then on it waits before it is planned again.
@@ -32,7 +32,7 @@ pub const SLOT_UNCOVERED_ATTEMPTS_MAX: u32 = 6;
 pub const RETRY_BACKOFF_MIN: Duration = Duration::from_millis(2);
 /// Longest wait before a key is sent again.
 pub const RETRY_BACKOFF_MAX: Duration = Duration::from_millis(50);
-/// Connections kept to nodes that a redirect named.
+/// Connections kept to nodes that a redirect named, and to replicas.
 pub const REDIRECT_CONNECTIONS_MAX: usize = 64;
 /// Shortest time between two topology refreshes; doubles while they bring nothing new.
 pub const TOPOLOGY_REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(20);
@@ -76,3 +76,30 @@ pub const SCAN_PAGE_KEYS: usize = 1_000;
 pub const COHORT_MOVE_ATTEMPTS_MAX: u32 = 8;
 /// Most members of one cohort.
 pub const COHORT_MEMBERS_MAX: usize = 1_000_000;
+
+/// Default: pipelined connections that carry reads, per node.
+pub const LANES_PER_NODE: usize = 1;
+/// Most of them that the config allows.
+pub const LANES_PER_NODE_MAX: usize = 64;
+/// Requests that wait for a lane to write them; the commands in them are bounded per shard.
+pub const LANE_REQUESTS_WAITING_MAX: usize = 8_192;
+/// Bytes of requests under way on one lane; a single larger request goes alone.
+pub const LANE_BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
+/// Bytes that a lane writes at once, beyond which further requests wait.
+pub const LANE_WRITE_BYTES_MAX: usize = 1 << 20;
+/// Requests in a row that time out before a lane is replaced.
+pub const LANE_TIMEOUTS_MAX: u32 = 3;
+/// Time between two looks for requests that timed out.
+pub const LANE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// Time after a failed connection in which its node is not tried again.
+pub const LANE_RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes of the replies to one pipeline; values beyond are refused.
+pub const REPLY_BYTES_MAX: usize = 256 << 20;
+/// Longest line of a reply: an error, a number.
+pub const REPLY_LINE_BYTES_MAX: usize = 64 << 10;
+/// Longest string in a reply: what a server takes by default (`proto-max-bulk-len`).
+pub const REPLY_STRING_BYTES_MAX: usize = 512 << 20;
+/// Values in one list, set or map of a reply.
+pub const REPLY_ITEMS_MAX: usize = 1 << 20;
+/// Levels of nesting in a reply.
+pub const REPLY_DEPTH_MAX: usize = 8;

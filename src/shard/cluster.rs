@@ -16,8 +16,9 @@ use crate::slot::{NodeAddr, Shard, Topology};
 use super::command::Command;
 use super::connection::{self, NodeConnection};
 use super::fault::{KeyFault, PipelineFault};
-use super::redirects::RedirectConnections;
+use super::redirects::NodeConnections;
 use super::reply::Reply;
+use super::role::Role;
 use super::settings::RedisSettings;
 use super::topology_feed::{TopologyCell, TopologyFeed};
 
@@ -33,6 +34,8 @@ pub enum Target {
         /// True after `ASK`: every command is announced with `ASKING`.
         asking: bool,
     },
+    /// A replica, which answers from its copy.
+    Replica(NodeAddr),
 }
 
 impl Target {
@@ -40,7 +43,7 @@ impl Target {
     pub fn node(&self) -> &NodeAddr {
         match self {
             Self::Shard(shard) => &shard.primary,
-            Self::Redirect { node, .. } => node,
+            Self::Redirect { node, .. } | Self::Replica(node) => node,
         }
     }
 }
@@ -100,7 +103,8 @@ pub struct Cluster {
     settings: RedisSettings,
     connection: ClusterConnection<NodeConnection>,
     topology: Arc<TopologyCell>,
-    redirects: RedirectConnections,
+    redirects: NodeConnections,
+    replicas: NodeConnections,
     pace: tokio::sync::Mutex<RefreshPace>,
     refresh_wanted: AtomicBool,
 }
@@ -125,7 +129,8 @@ impl Cluster {
             settings,
             connection,
             topology,
-            redirects: RedirectConnections::default(),
+            redirects: NodeConnections::new(Role::Primary),
+            replicas: NodeConnections::new(Role::Replica),
             pace: tokio::sync::Mutex::new(RefreshPace {
                 next: Instant::now(),
                 interval: TOPOLOGY_REFRESH_INTERVAL_MIN,
@@ -224,6 +229,9 @@ impl Cluster {
         match target {
             Target::Redirect { node, .. } => {
                 Ok((node.clone(), self.redirects.send(&self.settings, node, &pipeline).await?))
+            }
+            Target::Replica(node) => {
+                Ok((node.clone(), self.replicas.send(&self.settings, node, &pipeline).await?))
             }
             Target::Shard(shard) => {
                 let slot =

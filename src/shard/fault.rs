@@ -27,14 +27,25 @@ impl KeyFault {
     ///
     /// Source: the Redis Cluster specification, "Redirection and resharding", and the error table of `redis` 1.8.1.
     pub(super) fn new(error: &ServerError, answered_by: &NodeAddr) -> Self {
-        let target = |detail: Option<&str>| redirect_target(detail?, answered_by);
-        match error.code() {
-            "MOVED" => target(error.details()).map_or_else(|| Self::Refused(text(error)), Self::Moved),
-            "ASK" => target(error.details()).map_or_else(|| Self::Refused(text(error)), Self::Ask),
+        Self::of(error.code(), error.details(), answered_by)
+    }
+
+    /// Sorts an error line, without the `-` before it.
+    pub(super) fn from_line(line: &[u8], answered_by: &NodeAddr) -> Self {
+        let line = String::from_utf8_lossy(line);
+        let (code, detail) = line.split_once(' ').map_or((&*line, None), |(code, rest)| (code, Some(rest)));
+        Self::of(code, detail, answered_by)
+    }
+
+    fn of(code: &str, detail: Option<&str>, answered_by: &NodeAddr) -> Self {
+        let target = || redirect_target(detail?, answered_by);
+        match code {
+            "MOVED" => target().map_or_else(|| Self::Refused(text(code, detail)), Self::Moved),
+            "ASK" => target().map_or_else(|| Self::Refused(text(code, detail)), Self::Ask),
             "TRYAGAIN" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "READONLY" | "BUSY" => {
-                Self::NotReady(text(error))
+                Self::NotReady(text(code, detail))
             }
-            _ => Self::Refused(text(error)),
+            _ => Self::Refused(text(code, detail)),
         }
     }
 }
@@ -71,11 +82,11 @@ impl PipelineFault {
 }
 
 /// An error answer as text: code and detail. Where in which script of ours it arose is of no use to anybody.
-pub(super) fn text(error: &ServerError) -> Arc<str> {
+fn text(code: &str, detail: Option<&str>) -> Arc<str> {
     let of_the_data = |detail: &'_ str| detail.find(" script: ").filter(|_| detail.contains("@user_script"));
-    match error.details().map(|detail| &detail[..of_the_data(detail).unwrap_or(detail.len())]) {
-        Some(detail) => shortened(&format!("{} {detail}", error.code())),
-        None => error.code().into(),
+    match detail.map(|detail| &detail[..of_the_data(detail).unwrap_or(detail.len())]) {
+        Some(detail) => shortened(&format!("{code} {detail}")),
+        None => shortened(code),
     }
 }
 
@@ -90,7 +101,10 @@ mod tests {
     fn fault(line: &str) -> KeyFault {
         let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
         let redis::Value::ServerError(error) = value else { panic!("{value:?} is no error") };
-        KeyFault::new(&error, &NodeAddr::new("10.0.0.9", 7000))
+        let node = NodeAddr::new("10.0.0.9", 7000);
+        let fault = KeyFault::new(&error, &node);
+        assert_eq!(KeyFault::from_line(line.as_bytes(), &node), fault, "both transports say the same");
+        fault
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Reading features from one shard: one `HMGET` per key, one pipeline, one [`ReplyBlock`].
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use redis::{Pipeline, Value};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::model::{FeatureName, ReplyBlock, Span};
 use crate::slot::{NodeAddr, Topology};
@@ -21,6 +23,27 @@ pub struct ShardRead<'a> {
     pub keys: &'a [&'a [u8]],
     /// The features, at least one.
     pub features: &'a [FeatureName],
+    /// When the caller stops waiting. The transport need not keep it; it learns from it which node is silent.
+    pub deadline: Instant,
+}
+
+/// A pipeline's places among the commands in flight. Whoever holds it gives them back when dropping it: the
+/// transport, once the node has nothing left to answer.
+#[derive(Debug)]
+pub struct InFlight {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl InFlight {
+    /// The places that a permit stands for.
+    pub fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Some(permit) }
+    }
+
+    /// No places: the pipeline is not counted.
+    pub fn uncounted() -> Self {
+        Self { _permit: None }
+    }
 }
 
 /// What a shard read brought.
@@ -43,7 +66,11 @@ pub trait ShardTransport: Send + Sync + std::fmt::Debug {
     fn request_refresh(&self);
 
     /// Runs one pipeline.
-    fn read<'a>(&'a self, read: ShardRead<'a>) -> BoxFuture<'a, Result<ShardRows, PipelineFault>>;
+    fn read<'a>(
+        &'a self,
+        read: ShardRead<'a>,
+        place: InFlight,
+    ) -> BoxFuture<'a, Result<ShardRows, PipelineFault>>;
 }
 
 /// Reads through `ClusterConnection`: the reference transport.
@@ -59,8 +86,14 @@ impl ShardTransport for ClusterTransport {
         self.0.request_refresh();
     }
 
-    fn read<'a>(&'a self, read: ShardRead<'a>) -> BoxFuture<'a, Result<ShardRows, PipelineFault>> {
+    fn read<'a>(
+        &'a self,
+        read: ShardRead<'a>,
+        place: InFlight,
+    ) -> BoxFuture<'a, Result<ShardRows, PipelineFault>> {
         Box::pin(async move {
+            // The driver does not tell when the answer to a pipeline that was given up has come.
+            let _place = place;
             let asking = matches!(read.target, Target::Redirect { asking: true, .. });
             let (node, values) = self.0.run(read.target, pipeline(read, asking)).await?;
             let step = if asking { 2 } else { 1 };
@@ -146,7 +179,7 @@ mod tests {
         let features = [FeatureName::new("a").unwrap(), FeatureName::new("b").unwrap()];
         let target = Target::Redirect { node: node.clone(), asking: false };
         let keys: [&[u8]; 4] = [b"1", b"2", b"3", b"4"];
-        let read = ShardRead { target: &target, keys: &keys, features: &features };
+        let read = ShardRead { target: &target, keys: &keys, features: &features, deadline: Instant::now() };
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let moved = redis::parse_redis_value(b"-MOVED 1 h:2\r\n").unwrap();
         let values = vec![

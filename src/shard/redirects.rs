@@ -1,5 +1,5 @@
-//! Connections to nodes that a redirect named. The driver may not know such a node yet: one that has been given
-//! its first slot this moment is in no topology.
+//! Connections to single nodes beside the driver's: those that a redirect named, which the driver may not know yet
+//! (one that has been given its first slot this moment is in no topology), and replicas that are to be read from.
 //!
 //! Invariant: at most [`REDIRECT_CONNECTIONS_MAX`] connections; one that failed is dropped and opened anew.
 
@@ -12,14 +12,19 @@ use crate::model::limits::REDIRECT_CONNECTIONS_MAX;
 use crate::slot::NodeAddr;
 
 use super::fault::PipelineFault;
+use super::role::Role;
 use super::settings::RedisSettings;
 
-#[derive(Default)]
-pub(super) struct RedirectConnections {
+pub(super) struct NodeConnections {
+    role: Role,
     open: Mutex<AHashMap<NodeAddr, MultiplexedConnection>>,
 }
 
-impl RedirectConnections {
+impl NodeConnections {
+    pub(super) fn new(role: Role) -> Self {
+        Self { role, open: Mutex::default() }
+    }
+
     /// Sends a pipeline to `node` and brings a value or an error value per command.
     pub(super) async fn send(
         &self,
@@ -41,7 +46,10 @@ impl RedirectConnections {
             return Ok(connection.clone());
         }
         // Opened without the lock: a node that does not answer must not hold up redirects to another.
-        let connection = settings.node_connection(node).await?;
+        let mut connection = settings.node_connection(node).await?;
+        if self.role == Role::Replica {
+            connection.send_packed_command(&redis::cmd("READONLY")).await?.extract_error()?;
+        }
         let mut open = self.open.lock().await;
         if open.len() >= REDIRECT_CONNECTIONS_MAX {
             open.clear();

@@ -12,12 +12,12 @@ use crate::model::limits;
 use crate::slot::NodeAddr;
 
 /// Idle time before the kernel asks whether a node is still there, and the time between its questions.
-const KEEPALIVE_TIME: Duration = Duration::from_secs(5);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const KEEPALIVE_TIME: Duration = Duration::from_secs(5);
+pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Unanswered questions after which the kernel gives a connection up.
-const KEEPALIVE_PROBES_MAX: u32 = 3;
+pub(super) const KEEPALIVE_PROBES_MAX: u32 = 3;
 /// Time that sent bytes may stay unacknowledged before the kernel gives a connection up (Linux).
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
+pub(super) const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
 
 /// Where the cluster is, who asks, and how long any wait may take.
 #[derive(Clone)]

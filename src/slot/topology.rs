@@ -3,6 +3,7 @@
 //!
 //! Invariant: a slot has at most one owner, and that owner's ranges name it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::addr::NodeAddr;
@@ -63,7 +64,7 @@ pub enum TopologyError {
 pub struct Topology {
     version: u64,
     learned: Instant,
-    shards: Vec<Shard>,
+    shards: Vec<Arc<Shard>>,
     owner: Box<[u16]>,
 }
 
@@ -96,6 +97,7 @@ impl Topology {
                 }
             }
         }
+        let shards = shards.into_iter().map(Arc::new).collect();
         Ok(Self { version, learned: Instant::now(), shards, owner })
     }
 
@@ -120,7 +122,7 @@ impl Topology {
     }
 
     /// All shards, by their first slot.
-    pub fn shards(&self) -> &[Shard] {
+    pub fn shards(&self) -> &[Arc<Shard>] {
         &self.shards
     }
 
@@ -131,12 +133,12 @@ impl Topology {
     }
 
     /// A shard by its number in this snapshot.
-    pub fn shard(&self, number: ShardNumber) -> Option<&Shard> {
+    pub fn shard(&self, number: ShardNumber) -> Option<&Arc<Shard>> {
         self.shards.get(number.index())
     }
 
     /// The shard that owns a slot, whole.
-    pub fn shard_of(&self, slot: Slot) -> Option<&Shard> {
+    pub fn shard_of(&self, slot: Slot) -> Option<&Arc<Shard>> {
         self.shard(self.owner(slot)?)
     }
 

@@ -18,7 +18,7 @@ use crate::model::limits::{
     KEY_ATTEMPTS_MAX, KEY_REDIRECTS_AT_ONCE_MAX, RETRY_BACKOFF_MAX, RETRY_BACKOFF_MIN,
     SLOT_UNCOVERED_ATTEMPTS_MAX,
 };
-use crate::shard::{KeyFault, PipelineFault, ShardTransport, Target};
+use crate::shard::{InFlight, KeyFault, PipelineFault, ShardTransport, Target};
 use crate::slot::{KeyNumber, KeySet, NodeAddr, Plan};
 
 use super::gates::Gates;
@@ -28,11 +28,12 @@ pub(super) trait ShardOperation: Sync {
     /// What a pipeline brings.
     type Output: Send;
 
-    /// Runs one pipeline. Neither retries nor re-plans.
+    /// Runs one pipeline, which has `place` among the commands in flight. Neither retries nor re-plans.
     fn run<'a>(
         &'a self,
         target: &'a Target,
         keys: &'a [KeyNumber],
+        place: InFlight,
     ) -> BoxFuture<'a, Result<Outcome<Self::Output>, PipelineFault>>;
 
     /// What doing it does, and doing it twice.
@@ -157,7 +158,7 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         let plan = Plan::new(self.fan_out.keys, keys, &topology, self.fan_out.chunk_keys_max);
         for chunk in plan.chunks {
             if let Some(shard) = topology.shard(chunk.shard) {
-                self.send(Target::Shard(Arc::new(shard.clone())), chunk.keys.into());
+                self.send(Target::Shard(Arc::clone(shard)), chunk.keys.into());
             }
         }
         if !plan.uncovered.is_empty() {
@@ -183,9 +184,9 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         let under_way =
             UnderWay { keys: Arc::clone(&keys), node: Some(target.node().clone()), sent: Arc::clone(&sent) };
         self.step(under_way, async move {
-            let Some(passage) = gate.pass(keys.len()).await else { return Step::Waited };
+            let Some((passage, place)) = gate.pass(keys.len()).await else { return Step::Waited };
             sent.store(true, Ordering::Relaxed);
-            let outcome = operation.run(&target, &keys).await;
+            let outcome = operation.run(&target, &keys, place).await;
             if outcome.is_err() {
                 passage.fault();
             }
@@ -335,7 +336,7 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
             let sent = sent.load(Ordering::Relaxed);
             let state: Option<Arc<str>> = node.map(|node| match sent {
                 true => format!("no answer from {node}").into(),
-                false => format!("too many pipelines in flight to {node}").into(),
+                false => format!("too many commands in flight to {node}").into(),
             });
             let may_have_run = sent && self.fan_out.operation.effect() != Effect::None;
             for key in keys.iter().copied() {

@@ -1,4 +1,4 @@
-//! The bound on pipelines in flight, per shard, and what is counted there.
+//! The bound on commands in flight, per shard, and what is counted there.
 //!
 //! Invariant: a shard that is slow holds only its own gate; the others are not delayed by it.
 
@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ahash::AHashMap;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use crate::metrics::ShardMetrics;
+use crate::shard::InFlight;
 use crate::slot::NodeAddr;
 
 /// Gates that are kept for nodes that may have left the cluster.
@@ -17,13 +18,14 @@ const GATES_MAX: usize = 4_096;
 /// All shards' gates for one operation.
 pub(super) struct Gates {
     operation: &'static str,
-    permits: usize,
+    commands_max: usize,
     gates: Mutex<AHashMap<NodeAddr, Arc<Gate>>>,
 }
 
 /// One shard's gate.
 pub(super) struct Gate {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+    commands_max: usize,
     metrics: ShardMetrics,
 }
 
@@ -31,12 +33,15 @@ pub(super) struct Gate {
 pub(super) struct Passage<'g> {
     gate: &'g Gate,
     started: Instant,
-    _permit: SemaphorePermit<'g>,
 }
 
 impl Gates {
-    pub(super) fn new(operation: &'static str, permits: usize) -> Self {
-        Self { operation, permits: permits.max(1), gates: Mutex::default() }
+    pub(super) fn new(operation: &'static str, commands_max: usize) -> Self {
+        Self {
+            operation,
+            commands_max: commands_max.clamp(1, Semaphore::MAX_PERMITS),
+            gates: Mutex::default(),
+        }
     }
 
     /// The gate of a node.
@@ -49,7 +54,8 @@ impl Gates {
             gates.retain(|_, gate| Arc::strong_count(gate) > 1);
         }
         let gate = Arc::new(Gate {
-            permits: Semaphore::new(self.permits),
+            permits: Arc::new(Semaphore::new(self.commands_max)),
+            commands_max: self.commands_max,
             metrics: ShardMetrics::new(&node.to_string(), self.operation),
         });
         gates.insert(node.clone(), Arc::clone(&gate));
@@ -58,14 +64,16 @@ impl Gates {
 }
 
 impl Gate {
-    /// Waits for a place among the pipelines in flight. Cancel-safe.
-    pub(super) async fn pass(&self, keys: usize) -> Option<Passage<'_>> {
+    /// Waits for places among the commands in flight; a pipeline that has more than there are takes all of them. The
+    /// places are given back apart from the passage, when the node has nothing left to answer. Cancel-safe.
+    pub(super) async fn pass(&self, keys: usize) -> Option<(Passage<'_>, InFlight)> {
+        let places = u32::try_from(keys.clamp(1, self.commands_max)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        let permit = self.permits.acquire().await.ok()?;
+        let permit = Arc::clone(&self.permits).acquire_many_owned(places).await.ok()?;
         self.metrics.in_flight.increment(1.0);
         self.metrics.pipelines.increment(1);
         self.metrics.keys.increment(keys as u64);
-        Some(Passage { gate: self, started: Instant::now(), _permit: permit })
+        Some((Passage { gate: self, started: Instant::now() }, InFlight::new(permit)))
     }
 }
 

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::model::UnavailableReason;
-use crate::shard::{Cluster, Command, KeyFault, PipelineFault, Reply, Target};
+use crate::shard::{Cluster, Command, InFlight, KeyFault, PipelineFault, Reply, Target};
 use crate::slot::{KeyNumber, KeySet};
 
 use super::Engine;
@@ -89,8 +89,10 @@ impl ShardOperation for Commands<'_> {
         &'a self,
         target: &'a Target,
         keys: &'a [KeyNumber],
+        place: InFlight,
     ) -> BoxFuture<'a, Result<Outcome<Self::Output>, PipelineFault>> {
         Box::pin(async move {
+            let _place = place;
             let commands: Vec<Vec<Command>> = keys.iter().map(|key| (self.commands_of)(*key)).collect();
             let counts: Vec<usize> = commands.iter().map(Vec::len).collect();
             let answer = self.cluster.send(target, commands.into_iter().flatten()).await?;

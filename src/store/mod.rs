@@ -18,7 +18,7 @@ pub use admin::Readiness;
 pub use cohort_move::{MoveDirection, MoveOutcome, MoveReport};
 pub use error::{RequestError, StoreError};
 pub use inspect::{FieldView, Inspection};
-pub use options::{CohortMembers, CohortOptions, EntityOptions, StoreOptions};
+pub use options::{CohortMembers, CohortOptions, EntityOptions, StoreOptions, Transport};
 pub use write::{LoadReport, RowRejected};
 
 use std::sync::Arc;
@@ -26,7 +26,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::time::timeout;
 
-use crate::shard::{Capabilities, Cluster, ClusterTransport, ConnectError, RedisSettings, ShardTransport};
+use crate::shard::{
+    Capabilities, Cluster, ClusterTransport, ConnectError, LaneTransport, RedisSettings, ShardTransport,
+};
 use crate::slot::{KeyLayout, Topology};
 
 use gates::Gates;
@@ -74,13 +76,13 @@ impl FeatureStore {
         let kinds = entities.into_iter().map(cohorts::kind).collect::<Result<Vec<_>, _>>()?;
         let first =
             kinds.first().cloned().ok_or_else(|| StoreError::Options("no entity kind is given".into()))?;
-        let permits = options.shard_pipelines_in_flight_max;
+        let commands_max = options.shard_commands_in_flight_max;
         let engine = Arc::new_cyclic(|engine| Engine {
-            transport: Arc::new(ClusterTransport(Arc::clone(&cluster))),
+            transport: transport(&cluster, options.transport),
             cluster,
             capabilities,
-            read_gates: Gates::new("read", permits),
-            write_gates: Gates::new("write", permits),
+            read_gates: Gates::new("read", commands_max),
+            write_gates: Gates::new("write", commands_max),
             read_metrics: ReadMetrics::new(),
             background: cohorts::Background::new(engine.clone()),
             options,
@@ -149,6 +151,14 @@ impl std::fmt::Debug for FeatureStore {
             .field("entity", &self.kind.options.name)
             .field("cluster", &self.engine.cluster)
             .finish_non_exhaustive()
+    }
+}
+
+fn transport(cluster: &Arc<Cluster>, chosen: Transport) -> Arc<dyn ShardTransport> {
+    let cluster = Arc::clone(cluster);
+    match chosen {
+        Transport::Lanes { per_node } => Arc::new(LaneTransport::new(cluster, per_node)),
+        Transport::Cluster => Arc::new(ClusterTransport(cluster)),
     }
 }
 

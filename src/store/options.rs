@@ -16,8 +16,10 @@ pub struct StoreOptions {
     pub batch_cells_max: usize,
     /// Most keys in one pipeline.
     pub pipeline_commands_max: usize,
-    /// Most pipelines in flight to one shard.
-    pub shard_pipelines_in_flight_max: usize,
+    /// Most commands in flight to one shard.
+    pub shard_commands_in_flight_max: usize,
+    /// How reads reach the shards.
+    pub transport: Transport,
     /// Deadline of a request that names none.
     pub request_timeout: Duration,
     /// Longest deadline that a request may name.
@@ -31,10 +33,29 @@ impl Default for StoreOptions {
             batch_features_max: limits::BATCH_FEATURES_MAX,
             batch_cells_max: limits::BATCH_CELLS_MAX,
             pipeline_commands_max: limits::PIPELINE_COMMANDS_MAX,
-            shard_pipelines_in_flight_max: limits::SHARD_PIPELINES_IN_FLIGHT_MAX,
+            shard_commands_in_flight_max: limits::SHARD_COMMANDS_IN_FLIGHT_MAX,
+            transport: Transport::default(),
             request_timeout: limits::REQUEST_TIMEOUT,
             request_timeout_max: limits::REQUEST_TIMEOUT_MAX,
         }
+    }
+}
+
+/// How reads reach the shards. Everything else always goes through the cluster connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Over direct connections to the nodes, so many to each.
+    Lanes {
+        /// At least one.
+        per_node: usize,
+    },
+    /// Through the cluster connection.
+    Cluster,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self::Lanes { per_node: limits::LANES_PER_NODE }
     }
 }
 

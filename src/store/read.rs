@@ -11,7 +11,7 @@ use crate::model::{
     EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, ReplyBlock, RowStatus,
     UnavailableReason,
 };
-use crate::shard::{PipelineFault, ShardRead, ShardTransport, Target};
+use crate::shard::{InFlight, PipelineFault, ShardRead, ShardTransport, Target};
 use crate::slot::{KeyNumber, KeySet};
 
 use super::FeatureStore;
@@ -48,7 +48,12 @@ impl FeatureStore {
         let engine = &*self.engine;
         let keys = KeySet::new(&ids, &self.kind.layout.load())?;
 
-        let operation = Read { transport: &*engine.transport, keys: &keys, features: &features };
+        let operation = Read {
+            transport: &*engine.transport,
+            keys: &keys,
+            features: &features,
+            deadline: deadline.into_std(),
+        };
         let fan_out = FanOut {
             operation: &operation,
             transport: &*engine.transport,
@@ -115,6 +120,7 @@ struct Read<'a> {
     transport: &'a dyn ShardTransport,
     keys: &'a KeySet,
     features: &'a [FeatureName],
+    deadline: std::time::Instant,
 }
 
 impl ShardOperation for Read<'_> {
@@ -124,11 +130,12 @@ impl ShardOperation for Read<'_> {
         &'a self,
         target: &'a Target,
         keys: &'a [KeyNumber],
+        place: InFlight,
     ) -> BoxFuture<'a, Result<Outcome<ReplyBlock>, PipelineFault>> {
         Box::pin(async move {
             let keys: Vec<&[u8]> = keys.iter().map(|key| self.keys.key(*key)).collect();
-            let rows =
-                self.transport.read(ShardRead { target, keys: &keys, features: self.features }).await?;
+            let read = ShardRead { target, keys: &keys, features: self.features, deadline: self.deadline };
+            let rows = self.transport.read(read, place).await?;
             Ok(Outcome { node: rows.node, output: rows.block, faults: rows.faults })
         })
     }

@@ -12,7 +12,7 @@ use crate::support::{SOON, wait_until};
 async fn dropping_a_batch_gives_its_places_to_later_ones() {
     let cluster = cluster().await;
     let scene = Scene::new(&cluster).await;
-    let options = StoreOptions { shard_pipelines_in_flight_max: 2, ..StoreOptions::default() };
+    let options = StoreOptions { shard_commands_in_flight_max: 500, ..StoreOptions::default() };
     let store = store_with(&cluster, kind(&scene.prefix), options).await;
     let node = cluster.addrs()[0].clone();
     let (away, others) = scene.split(&node);

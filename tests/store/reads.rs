@@ -109,11 +109,8 @@ async fn odd_ids_and_feature_names_just_work() {
 async fn a_batch_of_many_small_pipelines_is_right() {
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
     let oracle = Oracle::of(cluster).await;
-    let options = StoreOptions {
-        pipeline_commands_max: 7,
-        shard_pipelines_in_flight_max: 2,
-        ..StoreOptions::default()
-    };
+    let options =
+        StoreOptions { pipeline_commands_max: 7, shard_commands_in_flight_max: 2, ..StoreOptions::default() };
     let store = store_with(cluster, kind(&prefix), options).await;
     let asked = ids("u", 0..2_000);
     oracle.fill(&prefix, &asked).await;

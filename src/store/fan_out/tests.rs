@@ -51,6 +51,7 @@ impl ShardOperation for Script {
         &'a self,
         target: &'a Target,
         keys: &'a [KeyNumber],
+        place: InFlight,
     ) -> BoxFuture<'a, Result<Outcome<()>, PipelineFault>> {
         let says: Vec<Says> = {
             let (mut answers, mut asked) = (self.answers.lock().unwrap(), self.asked.lock().unwrap());
@@ -61,6 +62,7 @@ impl ShardOperation for Script {
             keys.iter().map(&mut next).collect()
         };
         Box::pin(async move {
+            let _place = place;
             if says.contains(&Says::Silence) {
                 std::future::pending::<()>().await;
             }
@@ -107,7 +109,7 @@ impl ShardTransport for Still {
 
     fn request_refresh(&self) {}
 
-    fn read<'a>(&'a self, _read: ShardRead<'a>) -> BoxFuture<'a, Result<ShardRows, PipelineFault>> {
+    fn read<'a>(&'a self, _: ShardRead<'a>, _: InFlight) -> BoxFuture<'a, Result<ShardRows, PipelineFault>> {
         unreachable!("the script answers")
     }
 }

@@ -1,0 +1,274 @@
+//! What goes over a lane's connection: requests of all callers, written together, and their replies in order.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+use tokio_util::io::poll_read_buf;
+
+use crate::model::ReplyBlock;
+use crate::model::limits::{
+    LANE_CHECK_INTERVAL, LANE_WRITE_BYTES_MAX, REPLY_BYTES_MAX, REPLY_LINE_BYTES_MAX,
+};
+use crate::slot::NodeAddr;
+
+use super::super::fault::{KeyFault, PipelineFault};
+use super::lane::{Replies, Request};
+use super::silence::Silence;
+use super::{LaneError, Malformed};
+
+/// Requests taken from callers at once.
+const REQUESTS_AT_ONCE: usize = 256;
+/// Room that is made for what is read, at least and at most.
+const READ_BYTES_MIN: usize = 16 << 10;
+const READ_BYTES_MAX: usize = 1 << 20;
+/// Replies that fill less than this share of their buffer are copied out, so that they do not keep it alive.
+const SHARED_PART_MIN: usize = 4;
+
+/// A request whose replies are awaited.
+struct Waiting {
+    request: Request,
+    /// When it was taken to be written.
+    taken: Instant,
+    /// False once its caller has been answered, or has gone.
+    wanted: bool,
+}
+
+/// The two directions of one connection.
+pub(super) struct Exchange<'a, S> {
+    stream: S,
+    node: &'a NodeAddr,
+    requests: &'a mut mpsc::Receiver<Request>,
+    /// No request will come any more.
+    closed: bool,
+    incoming: Vec<Request>,
+    /// Requests are in `output` and others may join them before they are written.
+    gathering: bool,
+    output: BytesMut,
+    input: BytesMut,
+    waiting: VecDeque<Waiting>,
+    /// Bytes that a reply to one command had lately.
+    reply_bytes: usize,
+    silence: Silence,
+    check: Pin<Box<Sleep>>,
+    check_is_set: bool,
+}
+
+/// What `poll` came to.
+enum Event {
+    /// Requests were taken; others may be about to follow.
+    Gathered,
+    /// All callers are gone.
+    Over,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
+    pub(super) fn new(
+        stream: S,
+        node: &'a NodeAddr,
+        requests: &'a mut mpsc::Receiver<Request>,
+        response_timeout: Duration,
+    ) -> Self {
+        Self {
+            stream,
+            node,
+            requests,
+            closed: false,
+            incoming: Vec::new(),
+            gathering: false,
+            output: BytesMut::new(),
+            input: BytesMut::new(),
+            waiting: VecDeque::new(),
+            reply_bytes: 128,
+            silence: Silence::new(response_timeout),
+            check: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            check_is_set: false,
+        }
+    }
+
+    /// Runs until the connection ends or nobody asks any more. Brings the reason, and what was left unanswered.
+    pub(super) async fn run(mut self) -> (Result<(), Arc<str>>, Vec<Request>) {
+        loop {
+            match std::future::poll_fn(|context| self.poll(context)).await {
+                // Whoever is ready to ask does so now, and is written together with the others.
+                Ok(Event::Gathered) => tokio::task::yield_now().await,
+                Ok(Event::Over) => return (Ok(()), Vec::new()),
+                Err(error) => {
+                    let left = self.waiting.into_iter().filter(|waiting| waiting.wanted);
+                    return (Err(error.to_string().into()), left.map(|waiting| waiting.request).collect());
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Event, LaneError>> {
+        while let Poll::Ready(read) = self.poll_read(context) {
+            read?;
+        }
+        if self.poll_requests(context) {
+            return Poll::Ready(Ok(Event::Gathered));
+        }
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(context, &self.output) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+                }
+                Poll::Ready(written) => self.output.advance(written?),
+            }
+        }
+        if self.closed && self.waiting.is_empty() && self.output.is_empty() {
+            return Poll::Ready(Ok(Event::Over));
+        }
+        self.poll_check(context)?;
+        Poll::Pending
+    }
+
+    /// Takes requests; true where they should wait for others to join them.
+    fn poll_requests(&mut self, context: &mut Context<'_>) -> bool {
+        while !self.closed && self.output.len() < LANE_WRITE_BYTES_MAX {
+            match self.requests.poll_recv_many(context, &mut self.incoming, REQUESTS_AT_ONCE) {
+                Poll::Pending => break,
+                Poll::Ready(0) => self.closed = true,
+                Poll::Ready(_) => self.take_requests(),
+            }
+        }
+        let begun = !self.gathering && !self.output.is_empty();
+        self.gathering = begun;
+        begun
+    }
+
+    fn take_requests(&mut self) {
+        let now = Instant::now();
+        for mut request in self.incoming.drain(..) {
+            // Whoever has gone already is not served.
+            if !request.reply.is_closed() {
+                self.output.extend_from_slice(&request.bytes);
+                request.bytes = Vec::new();
+                self.waiting.push_back(Waiting { request, taken: now, wanted: true });
+            }
+        }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LaneError>> {
+        let rows = self.waiting.front().map_or(0, |waiting| waiting.request.scanner.rows_left());
+        let expected = rows.saturating_mul(self.reply_bytes);
+        if self.input.capacity() - self.input.len() < expected.clamp(READ_BYTES_MIN / 4, READ_BYTES_MAX) {
+            self.input.reserve(expected.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
+        }
+        if ready!(poll_read_buf(Pin::new(&mut self.stream), context, &mut self.input))? == 0 {
+            return Poll::Ready(Err(LaneError::Closed));
+        }
+        self.silence.broken();
+        self.read_replies()?;
+        if self.waiting.is_empty() && self.input.len() > REPLY_LINE_BYTES_MAX {
+            return Poll::Ready(Err(Malformed("more than was asked for").into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives every caller whose replies are whole what came for it.
+    fn read_replies(&mut self) -> Result<(), LaneError> {
+        while let Some(waiting) = self.waiting.front_mut() {
+            if waiting.wanted && waiting.request.reply.is_closed() {
+                waiting.wanted = false;
+                waiting.request.scanner.give_up();
+            }
+            let scanner = &mut waiting.request.scanner;
+            let whole = scanner.scan(&self.input, self.node)?;
+            let taken = scanner.taken();
+            if !whole {
+                if waiting.wanted && self.input.len() > REPLY_BYTES_MAX {
+                    refuse_too_large(waiting);
+                }
+                if !waiting.wanted {
+                    waiting.request.scanner.forget_taken();
+                    self.input.advance(taken);
+                }
+                return Ok(());
+            }
+            let Some(Waiting { request, wanted, .. }) = self.waiting.pop_front() else { return Ok(()) };
+            if !wanted {
+                self.input.advance(taken);
+                continue;
+            }
+            let rows = request.scanner.rows().max(1);
+            self.reply_bytes = (self.reply_bytes * 7 + taken.div_ceil(rows)).div_ceil(8);
+            let bytes = cut(&mut self.input, taken);
+            let (spans, faults) = request.scanner.finish();
+            // A caller that has gone this moment does not mind.
+            let _ = request.reply.send(Ok(Replies { block: ReplyBlock { bytes, spans }, faults }));
+        }
+        Ok(())
+    }
+
+    /// Looks from time to time for requests that wait in vain.
+    fn poll_check(&mut self, context: &mut Context<'_>) -> Result<(), LaneError> {
+        loop {
+            if !self.check_is_set {
+                if self.waiting.is_empty() {
+                    return Ok(());
+                }
+                self.check.as_mut().reset(tokio::time::Instant::now() + LANE_CHECK_INTERVAL);
+                self.check_is_set = true;
+            }
+            if self.check.as_mut().poll(context).is_pending() {
+                return Ok(());
+            }
+            self.check_is_set = false;
+            self.look_for_timeouts()?;
+        }
+    }
+
+    fn look_for_timeouts(&mut self) -> Result<(), LaneError> {
+        let now = Instant::now();
+        if let Some(limit) = self.silence.response_timed_out(now) {
+            let late = self.waiting.iter_mut().filter(|one| one.wanted && now >= one.taken + limit);
+            for waiting in late {
+                waiting.answer(Err(PipelineFault {
+                    reason: format!("no answer within {limit:?}").into(),
+                    may_have_run: true,
+                }));
+            }
+        }
+        let sent = self.waiting.iter().map(|waiting| (waiting.taken, waiting.request.deadline));
+        self.silence.look(now, sent)
+    }
+}
+
+impl Waiting {
+    /// Answers the caller before the replies are there; they are passed over when they come.
+    fn answer(&mut self, answer: Result<Replies, PipelineFault>) {
+        let (closed, _) = tokio::sync::oneshot::channel();
+        let reply = std::mem::replace(&mut self.request.reply, closed);
+        self.request.scanner.give_up();
+        self.wanted = false;
+        let _ = reply.send(answer);
+    }
+}
+
+/// The answer is beyond what may be kept: every row has that as its fault.
+fn refuse_too_large(waiting: &mut Waiting) {
+    let rows = waiting.request.scanner.rows();
+    let why: Arc<str> = format!("the answer holds more than {REPLY_BYTES_MAX} bytes").into();
+    let spans = vec![crate::model::Span::ABSENT; rows * waiting.request.scanner.width()];
+    let faults = (0..rows).map(|row| (row, KeyFault::Refused(Arc::clone(&why)))).collect();
+    waiting.answer(Ok(Replies { block: ReplyBlock { bytes: Bytes::new(), spans }, faults }));
+}
+
+/// The first `len` bytes, shared where they are most of what they lie in.
+fn cut(input: &mut BytesMut, len: usize) -> Bytes {
+    if len.saturating_mul(SHARED_PART_MIN) >= input.capacity() {
+        return input.split_to(len).freeze();
+    }
+    let bytes = Bytes::copy_from_slice(&input[..len]);
+    input.advance(len);
+    bytes
+}

@@ -1,0 +1,95 @@
+//! Direct lanes: a few pipelined connections per node that carry reads and nothing else. The requests of all callers
+//! share them; replies are scanned where they arrived, into spans.
+//!
+//! The cluster connection stays in charge of everything else: topology, writes, administration.
+
+mod connect;
+mod encode;
+mod exchange;
+mod lane;
+mod nodes;
+mod replies;
+mod resp;
+mod silence;
+mod skip;
+
+use std::io;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::slot::Topology;
+
+use super::cluster::{Cluster, Target};
+use super::fault::PipelineFault;
+use super::read::{InFlight, ShardRead, ShardRows, ShardTransport};
+use super::role::Role;
+
+use nodes::NodeLanes;
+
+pub use replies::ReplyScanner;
+pub use resp::Malformed;
+
+/// Why a lane ended.
+#[derive(Debug, thiserror::Error)]
+enum LaneError {
+    #[error("the connection was closed")]
+    Closed,
+    #[error("connection lost: {0}")]
+    Lost(#[from] io::Error),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("{0} requests in a row timed out")]
+    Silent(u32),
+}
+
+/// Reads over direct lanes.
+#[derive(Debug)]
+pub struct LaneTransport {
+    cluster: Arc<Cluster>,
+    lanes: NodeLanes,
+}
+
+impl LaneTransport {
+    /// Reads from the nodes that `cluster` knows, over `lanes_per_node` connections to each. Connections to the
+    /// primaries are opened in the background.
+    pub fn new(cluster: Arc<Cluster>, lanes_per_node: usize) -> Self {
+        let lanes = NodeLanes::new(cluster.settings().clone(), lanes_per_node);
+        for shard in cluster.topology().shards() {
+            // Whether it opens is told to whoever reads.
+            let _ = lanes.lane(&shard.primary, Role::Primary);
+        }
+        Self { cluster, lanes }
+    }
+}
+
+impl ShardTransport for LaneTransport {
+    fn topology(&self) -> Arc<Topology> {
+        self.cluster.topology()
+    }
+
+    fn request_refresh(&self) {
+        self.cluster.request_refresh();
+    }
+
+    fn read<'a>(
+        &'a self,
+        read: ShardRead<'a>,
+        place: InFlight,
+    ) -> BoxFuture<'a, Result<ShardRows, PipelineFault>> {
+        Box::pin(async move {
+            let (asking, role) = match read.target {
+                Target::Shard(_) => (false, Role::Primary),
+                Target::Redirect { asking, .. } => (*asking, Role::Primary),
+                Target::Replica(_) => (false, Role::Replica),
+            };
+            let node = read.target.node();
+            self.lanes.sort_out(&self.cluster.topology());
+            let lane = self.lanes.lane(node, role)?;
+            let bytes = encode::hmgets(read.keys, read.features, asking);
+            let scanner = ReplyScanner::new(read.keys.len(), read.features.len(), asking);
+            let replies = lane.ask(bytes, scanner, read.deadline, place).await?;
+            Ok(ShardRows { node: node.clone(), block: replies.block, faults: replies.faults })
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! The lanes to every node: opened when first asked for, replaced when they have ended.
+//!
+//! Invariant: at most so many lanes per node and role as the settings say, and after a failed connection a pause.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ahash::AHashMap;
+
+use crate::model::limits::LANE_RECONNECT_PAUSE;
+use crate::slot::{NodeAddr, Topology};
+
+use super::super::fault::PipelineFault;
+use super::super::role::Role;
+use super::super::settings::RedisSettings;
+use super::lane::Lane;
+
+/// All lanes.
+#[derive(Debug)]
+pub(super) struct NodeLanes {
+    settings: RedisSettings,
+    per_node: usize,
+    nodes: Mutex<AHashMap<(NodeAddr, Role), Vec<Arc<Lane>>>>,
+    /// Version of the topology by which lanes were last sorted out.
+    sorted_out: AtomicU64,
+}
+
+impl NodeLanes {
+    pub(super) fn new(settings: RedisSettings, per_node: usize) -> Self {
+        Self { settings, per_node: per_node.max(1), nodes: Mutex::default(), sorted_out: AtomicU64::new(0) }
+    }
+
+    /// The lane with most room. Errors where the node could not be reached a moment ago.
+    pub(super) fn lane(&self, node: &NodeAddr, role: Role) -> Result<Arc<Lane>, PipelineFault> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lanes = nodes.entry((node.clone(), role)).or_default();
+        if lanes.len() < self.per_node {
+            lanes.push(Arc::new(self.open(node, role)));
+        }
+        let mut failed = None;
+        for lane in lanes.iter_mut() {
+            let Some(end) = lane.end() else { continue };
+            if end.at.elapsed() < LANE_RECONNECT_PAUSE {
+                failed = Some(PipelineFault::not_sent(&end.reason));
+            } else {
+                *lane = Arc::new(self.open(node, role));
+            }
+        }
+        let open = lanes.iter().filter(|lane| lane.end().is_none());
+        match (open.max_by_key(|lane| lane.room()), failed) {
+            (Some(lane), _) => Ok(Arc::clone(lane)),
+            (None, Some(fault)) => Err(fault),
+            (None, None) => Err(PipelineFault::not_sent("there is no lane")),
+        }
+    }
+
+    /// Lets go of the lanes to nodes that are not in `topology`; what is under way on them goes on.
+    pub(super) fn sort_out(&self, topology: &Topology) {
+        if self.sorted_out.swap(topology.version(), Ordering::Relaxed) == topology.version() {
+            return;
+        }
+        let known = |node: &NodeAddr| {
+            topology.shards().iter().any(|shard| shard.primary == *node || shard.replicas.contains(node))
+        };
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.retain(|(node, _), _| known(node));
+    }
+
+    fn open(&self, node: &NodeAddr, role: Role) -> Lane {
+        Lane::open(node.clone(), role, self.settings.clone())
+    }
+}

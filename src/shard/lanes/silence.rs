@@ -1,0 +1,98 @@
+//! When a lane is given up: its node has been silent while several requests, one after the other, timed out.
+
+use std::time::{Duration, Instant};
+
+use crate::model::limits::LANE_TIMEOUTS_MAX;
+
+use super::LaneError;
+
+/// Counts timeouts in a row. A timeout is a request that was sent after the one counted before had timed out, and
+/// that got not a single byte until its own deadline, or until the response timeout: a burst of requests that meet one
+/// pause of the node counts once.
+#[derive(Debug)]
+pub(super) struct Silence {
+    response_timeout: Duration,
+    last_byte: Instant,
+    timeouts: u32,
+    counted: Option<Instant>,
+}
+
+impl Silence {
+    pub(super) fn new(response_timeout: Duration) -> Self {
+        Self { response_timeout, last_byte: Instant::now(), timeouts: 0, counted: None }
+    }
+
+    /// The node has sent something.
+    pub(super) fn broken(&mut self) {
+        self.last_byte = Instant::now();
+        self.timeouts = 0;
+        self.counted = None;
+    }
+
+    /// The response timeout, where the node has been silent for longer.
+    pub(super) fn response_timed_out(&self, now: Instant) -> Option<Duration> {
+        (now >= self.last_byte + self.response_timeout).then_some(self.response_timeout)
+    }
+
+    /// Looks at the requests under way, oldest first: when each was sent, and its deadline. Errors after
+    /// [`LANE_TIMEOUTS_MAX`] timeouts in a row.
+    pub(super) fn look(
+        &mut self,
+        now: Instant,
+        sent: impl IntoIterator<Item = (Instant, Instant)>,
+    ) -> Result<(), LaneError> {
+        let next = |(taken, _): &(Instant, Instant)| self.counted.is_none_or(|counted| *taken > counted);
+        let Some((taken, deadline)) = sent.into_iter().find(next) else { return Ok(()) };
+        if self.last_byte <= taken && now >= deadline.min(taken + self.response_timeout) {
+            self.timeouts += 1;
+            self.counted = Some(now);
+        }
+        if self.timeouts >= LANE_TIMEOUTS_MAX { Err(LaneError::Silent(self.timeouts)) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_burst_that_meets_one_pause_counts_once() {
+        let mut silence = Silence::new(1_000 * MS);
+        let start = silence.last_byte;
+        let burst = [(start + MS, start + 50 * MS); 10];
+        assert!(silence.look(start + 40 * MS, burst).is_ok());
+        for later in [60, 80, 2_000] {
+            assert!(silence.look(start + later * MS, burst).is_ok());
+        }
+        assert_eq!(silence.timeouts, 1);
+    }
+
+    #[test]
+    fn timeouts_one_after_the_other_end_the_lane_and_a_byte_forgives_them() {
+        let mut silence = Silence::new(1_000 * MS);
+        let start = silence.last_byte;
+        let one = |silence: &mut Silence, at: u32| {
+            let taken = start + at * MS;
+            silence.look(taken + 60 * MS, [(taken, taken + 50 * MS)])
+        };
+        assert!(one(&mut silence, 100).is_ok());
+        assert!(one(&mut silence, 200).is_ok());
+        silence.timeouts = 0; // as `broken` does, which looks at the clock
+        silence.counted = None;
+        assert!(one(&mut silence, 300).is_ok());
+        assert!(one(&mut silence, 400).is_ok());
+        assert!(matches!(one(&mut silence, 500), Err(LaneError::Silent(3))));
+    }
+
+    #[test]
+    fn a_long_deadline_does_not_hide_a_silent_node() {
+        let mut silence = Silence::new(100 * MS);
+        let taken = silence.last_byte + MS;
+        assert!(silence.look(taken + 99 * MS, [(taken, taken + 60_000 * MS)]).is_ok());
+        assert_eq!(silence.timeouts, 0);
+        assert!(silence.look(taken + 100 * MS, [(taken, taken + 60_000 * MS)]).is_ok());
+        assert_eq!(silence.timeouts, 1);
+    }
+}
