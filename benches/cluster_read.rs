@@ -35,7 +35,7 @@ fn cluster_read(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("feature_store", size), |bencher| {
             bencher.to_async(&runtime).iter(|| {
                 let request = next.next().expect("an endless cycle");
-                async { black_box(bench.ours(request).await) }
+                async { black_box(bench.ours(&bench.lanes, request).await) }
             });
         });
     }

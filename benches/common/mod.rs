@@ -1,4 +1,4 @@
-//! What the cluster benches share: 100,000 entities of 11 features, loaded once, and the two ways of reading them.
+//! What the cluster benches share: 100,000 entities of 11 features, loaded once, and the ways of reading them.
 //!
 //! Every value follows from its entity and its feature alone, so that any answer can be checked.
 
@@ -13,8 +13,11 @@ use slotwise::FeatureStore;
 use slotwise::model::{EntityId, FeatureBatch, FeatureName};
 use slotwise::shard::RedisSettings;
 use slotwise::slot::Slot;
-use slotwise::store::{EntityOptions, StoreOptions};
+use slotwise::store::{EntityOptions, StoreOptions, Transport};
 
+use floor::Floor;
+
+pub(crate) mod floor;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -54,22 +57,25 @@ pub(crate) struct Request {
     pub(crate) ids: Arc<[EntityId]>,
 }
 
-/// A loaded cluster, and both clients.
+/// A loaded cluster, and everybody who reads from it.
 pub(crate) struct Bench {
-    store: FeatureStore,
+    /// Over direct lanes.
+    pub(crate) lanes: FeatureStore,
+    /// Through the cluster connection.
+    pub(crate) cluster: FeatureStore,
     naive: ClusterConnection,
     features: Arc<[FeatureName]>,
 }
 
 impl Bench {
-    /// Connects both clients to the cluster and loads the entities.
+    /// Connects all clients to the cluster and loads the entities.
     pub(crate) async fn connect() -> Self {
         let url = redis_url().await;
-        let settings = RedisSettings::from_urls([&url]).expect("an address");
-        let entity = EntityOptions { prefix: PREFIX.to_owned(), ..EntityOptions::new("bench") };
-        let store =
-            FeatureStore::connect(settings, vec![entity], StoreOptions::default()).await.expect("a cluster");
-        load(&store).await;
+        let lanes_per_node =
+            std::env::var("LANES_PER_NODE").map_or(1, |text| text.parse().expect("a number of lanes"));
+        let lanes = store(&url, Transport::Lanes { per_node: lanes_per_node }).await;
+        let cluster = store(&url, Transport::Cluster).await;
+        load(&lanes).await;
         let client = redis::cluster::ClusterClient::builder([url.as_str()])
             .response_timeout(RESPONSE_TIMEOUT)
             .build()
@@ -77,13 +83,18 @@ impl Bench {
         let naive = client.get_async_connection().await.expect("a cluster");
         let names = FEATURES[..FEATURES_READ].iter();
         let features = names.map(|name| FeatureName::new(*name).expect("a name")).collect();
-        Self { store, naive, features }
+        Self { lanes, cluster, naive, features }
     }
 
-    /// Reads through the store.
-    pub(crate) async fn ours(&self, request: &Request) -> FeatureBatch {
+    /// The floor, connected to the same cluster.
+    pub(crate) fn floor(&self) -> Floor {
+        Floor::connect(&self.lanes.topology(), PREFIX, &self.features)
+    }
+
+    /// Reads through a store.
+    pub(crate) async fn ours(&self, store: &FeatureStore, request: &Request) -> FeatureBatch {
         let (ids, features) = (Arc::clone(&request.ids), Arc::clone(&self.features));
-        self.store.batch_get_features(ids, features, Some(REQUEST_TIMEOUT)).await.expect("a batch")
+        store.batch_get_features(ids, features, Some(REQUEST_TIMEOUT)).await.expect("a batch")
     }
 
     /// Reads with one request per entity through the same client crate, all at once.
@@ -102,20 +113,34 @@ impl Bench {
         join_all(reads).await
     }
 
-    /// Reads both ways and compares every cell with what was loaded.
+    /// Reads in every way and compares every cell with what was loaded.
     pub(crate) async fn check(&self, request: &Request) {
-        let batch = self.ours(request).await;
+        let lanes = self.ours(&self.lanes, request).await;
+        let cluster = self.ours(&self.cluster, request).await;
         let rows = self.naive(request).await;
-        assert_eq!((batch.len(), rows.len()), (request.ids.len(), request.ids.len()));
+        let mut floor = self.floor();
+        floor.read(&request.ids);
+        let count = request.ids.len();
+        assert_eq!((lanes.len(), cluster.len(), rows.len()), (count, count, count));
         for (row, number) in request.numbers.iter().enumerate() {
             for feature in 0..FEATURES_READ {
                 let loaded = value(*number, feature);
                 let told = |who: &str| format!("{who}: {} of {}", FEATURES[feature], request.ids[row]);
-                assert_eq!(batch.value(row, feature), Some(loaded.as_bytes()), "{}", told("ours"));
-                assert_eq!(rows[row][feature].as_deref(), Some(loaded.as_bytes()), "{}", told("naive"));
+                let loaded = Some(loaded.as_bytes());
+                assert_eq!(lanes.value(row, feature), loaded, "{}", told("lanes"));
+                assert_eq!(cluster.value(row, feature), loaded, "{}", told("cluster"));
+                assert_eq!(floor.cell(row, feature), loaded, "{}", told("floor"));
+                assert_eq!(rows[row][feature].as_deref(), loaded, "{}", told("naive"));
             }
         }
     }
+}
+
+async fn store(url: &str, transport: Transport) -> FeatureStore {
+    let settings = RedisSettings::from_urls([url]).expect("an address");
+    let entity = EntityOptions { prefix: PREFIX.to_owned(), ..EntityOptions::new("bench") };
+    let options = StoreOptions { transport, ..StoreOptions::default() };
+    FeatureStore::connect(settings, vec![entity], options).await.expect("a cluster")
 }
 
 /// `count` batches of `size` random entities each; a seed gives the same ones every time.
