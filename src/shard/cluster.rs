@@ -19,6 +19,7 @@ use super::fault::{KeyFault, PipelineFault};
 use super::redirects::RedirectConnections;
 use super::reply::Reply;
 use super::settings::RedisSettings;
+use super::tls;
 use super::topology_feed::{TopologyCell, TopologyFeed};
 
 /// Who is to run a pipeline.
@@ -109,9 +110,10 @@ impl Cluster {
     /// Connects to the cluster that the settings' seeds belong to. The driver can hang here for ever: put a timeout
     /// round it.
     pub async fn connect(settings: RedisSettings) -> Result<Arc<Self>, ConnectError> {
-        let unreachable = |why: String| ConnectError::Unreachable {
-            seeds: settings.seeds_text(),
-            why: why.replace('\n', " "),
+        let unreachable = |why: String| {
+            let advice = tls::advice(settings.tls.is_some(), &why);
+            let advice = advice.map_or_else(String::new, |advice| format!(" ({advice})"));
+            ConnectError::Unreachable { seeds: settings.seeds_text(), why: why.replace('\n', " ") + &advice }
         };
         let topology = TopologyCell::new();
         let feed = TopologyFeed(Arc::clone(&topology));

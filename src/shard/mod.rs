@@ -11,6 +11,7 @@ mod read;
 mod redirects;
 pub mod reply;
 mod settings;
+pub mod tls;
 mod topology_feed;
 
 pub use capability::{Capabilities, StreamingWrite};
