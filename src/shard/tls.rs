@@ -94,7 +94,7 @@ impl TlsSettings {
         // The client crate uses the process's default. Fails where the program that we are part of has chosen one.
         let _ = provider.clone().install_default();
         let trusted = match &files.ca {
-            Some(path) => certificates(TlsFile::Ca, path)?,
+            Some(path) => certificates(TlsFile::Ca, path, &read(TlsFile::Ca, path)?)?,
             None => system_certificates()?,
         };
         let (roots, root_cert) = trust(&trusted, files.ca.as_deref())?;
@@ -107,12 +107,13 @@ impl TlsSettings {
             (Some(_), None) => return Err(TlsError::HalfAPair { given: TlsFile::Cert }),
             (None, Some(_)) => return Err(TlsError::HalfAPair { given: TlsFile::Key }),
             (Some(cert), Some(key)) => {
-                let (chain, private) = (certificates(TlsFile::Cert, cert)?, private_key(key)?);
+                let (client_cert, client_key) = (read(TlsFile::Cert, cert)?, read(TlsFile::Key, key)?);
+                let chain = certificates(TlsFile::Cert, cert, &client_cert)?;
+                let private = private_key(key, &client_key)?;
                 let unfit = |error: rustls::Error| {
                     bad_file(TlsFile::Key, key, format!("does not go with {}: {error}", cert.display()))
                 };
                 let config = builder.with_client_auth_cert(chain, private).map_err(unfit)?;
-                let (client_cert, client_key) = (read(TlsFile::Cert, cert)?, read(TlsFile::Key, key)?);
                 (config, Some(ClientTlsConfig { client_cert, client_key }))
             }
         };
@@ -125,8 +126,8 @@ impl TlsSettings {
         (*self.certificates).clone()
     }
 
-    #[allow(dead_code, reason = "for connections that the client crate does not open")]
     /// Makes TLS of a connection to `host`, whose certificate must name it. Put a timeout round it.
+    #[allow(dead_code, reason = "for connections that the client crate does not open")]
     pub(super) async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let connector = TlsConnector::from(Arc::clone(&self.config));
         connector.connect(server_name(host)?, stream).await
@@ -204,9 +205,8 @@ fn system_certificates() -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(found.certs)
 }
 
-fn certificates(file: TlsFile, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(file, path)?;
-    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
+fn certificates(file: TlsFile, path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(text).collect();
     match found {
         Ok(found) if found.is_empty() => Err(bad_file(file, path, "holds no PEM certificate")),
         Ok(found) => Ok(found),
@@ -214,9 +214,9 @@ fn certificates(file: TlsFile, path: &Path) -> Result<Vec<CertificateDer<'static
     }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     // The reason is left out: it could quote the file.
-    PrivateKeyDer::from_pem_slice(&read(TlsFile::Key, path)?)
+    PrivateKeyDer::from_pem_slice(text)
         .map_err(|_| bad_file(TlsFile::Key, path, "holds no PEM private key that is not encrypted"))
 }
 
@@ -250,12 +250,14 @@ mod tests {
     /// What a client that trusts `files.ca` hears of a node called `localhost`, when it asks for `host`.
     async fn heard(files: &TlsFiles, host: &str) -> io::Result<String> {
         let TlsFiles { ca: Some(cert), key: Some(key), .. } = files else { panic!("{files:?}") };
+        let chain = vec![CertificateDer::from_pem_file(cert).unwrap()];
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(certificates(TlsFile::Cert, cert).unwrap(), private_key(key).unwrap());
+            .with_single_cert(chain, key);
         let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();

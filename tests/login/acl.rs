@@ -1,17 +1,17 @@
 //! ACL users: the documented rules are enough, and what a user may not do is said.
 
 use futures::stream;
-use slotwise::devcluster::LocalCluster;
+use slotwise::devcluster::{ClusterSpec, LocalCluster};
 use slotwise::model::RowStatus;
-use slotwise::shard::RedisSettings;
+use slotwise::shard::{RedisSettings, StreamingWrite};
 use slotwise::slot::Slot;
-use slotwise::store::MoveDirection;
+use slotwise::store::{CohortMembers, CohortOptions, MoveDirection};
 
 use crate::support::features::{
     LONG, Oracle, assert_filled, cohort, feature, id, ids, kind, names, reason, row, tags_on,
 };
 use crate::support::slots::{MovingSlot, keys_in};
-use crate::support::{cluster, shared_cluster, unique_prefix};
+use crate::support::{SOON, cluster, server, shared_cluster, start, unique_prefix};
 use crate::{open, open_kind, refused};
 
 const PASSWORD: &str = "corr3ct-horse";
@@ -64,16 +64,21 @@ async fn the_documented_rules_for_reading_are_enough_also_while_a_slot_moves_and
     assert!(error.to_string().contains("NOPERM"), "{error}");
 }
 
-#[tokio::test]
-async fn the_documented_rules_are_enough_for_everything() {
-    let (cluster, prefix) = (shared_cluster().await, unique_prefix());
+/// Does everything there is as a user with all documented rules.
+async fn assert_the_rules_are_enough(cluster: &LocalCluster, way: StreamingWrite) {
+    let prefix = unique_prefix();
     let rules: Vec<String> = (0..4).map(documented).collect();
-    let rules = format!("~{prefix}* {}", rules.join(" "));
+    let rules = format!("~{prefix}* ~members-{prefix} {}", rules.join(" "));
     let settings = user(cluster, "worker", &rules).await;
     let members = ids("u", 0..20);
+    for member in &members {
+        Oracle::of(cluster).await.say(&format!("SADD members-{prefix} {member}")).await;
+    }
     let mut kind = kind(&prefix);
     let plain = open_kind(settings.clone(), kind.clone()).await.unwrap();
-    kind.cohorts = vec![cohort("vip", &["vip"], members.clone())];
+    assert_eq!(plain.capabilities().streaming_write, way);
+    let members_set = CohortMembers::RedisSet { key: format!("members-{prefix}"), refresh: SOON };
+    kind.cohorts = vec![CohortOptions { members: members_set, ..cohort("vip", &["vip"], Vec::new()) }];
 
     let everyone = ids("u", 0..100);
     let rows: Vec<_> = everyone.iter().map(|id| row(id, &[("b", "1")])).collect();
@@ -97,6 +102,18 @@ async fn the_documented_rules_are_enough_for_everything() {
     assert_eq!(store.count_entities().await.unwrap(), 100);
     assert!(store.delete_entity(&everyone[99]).await.unwrap());
     assert_eq!(store.reset().await.unwrap(), 99);
+}
+
+#[tokio::test]
+async fn the_documented_rules_are_enough_for_everything() {
+    assert_the_rules_are_enough(shared_cluster().await, StreamingWrite::Hsetex).await;
+}
+
+#[tokio::test]
+async fn the_documented_rules_are_enough_where_there_is_no_hsetex() {
+    let mut spec = ClusterSpec::new(server().await, 2);
+    spec.extra_config.push(("rename-command".to_owned(), "HSETEX \"\"".to_owned()));
+    assert_the_rules_are_enough(&start(spec).await, StreamingWrite::Transaction).await;
 }
 
 #[tokio::test]
