@@ -6,6 +6,8 @@ CARGO ?= cargo
 
 # Finds or builds a server, once, and gives it to what follows.
 WITH_REDIS = folder="$$(scripts/redis.sh)" && export SLOTWISE_REDIS_SERVER="$$folder/redis-server" &&
+# The same, but only one that speaks TLS will do.
+WITH_TLS_REDIS = folder="$$(scripts/redis.sh --tls)" && export SLOTWISE_REDIS_SERVER="$$folder/redis-server" &&
 
 .PHONY: help demo test bench lint ci redis build check-old-server check-cpu
 
@@ -18,7 +20,7 @@ demo: ## Start a real local cluster with features in it, and serve them (ARGS="-
 	@$(WITH_REDIS) unset SLOTWISE_REDIS_URL && exec $(CARGO) run --release --quiet -- demo $(ARGS)
 
 test: ## Run every test, on real servers
-	@$(WITH_REDIS) $(CARGO) test
+	@$(WITH_TLS_REDIS) $(CARGO) test
 
 bench: ## Run every benchmark (SLOTWISE_REDIS_URL: against that cluster)
 	@$(WITH_REDIS) $(CARGO) bench
@@ -31,8 +33,8 @@ lint: ## Formatting, lints, documentation, shell scripts
 
 ci: lint test check-old-server check-cpu ## What CI runs
 
-redis: ## Find or build a suitable server; the last line is its folder
-	@scripts/redis.sh
+redis: ## Find or build a suitable server, with TLS; the last line is its folder
+	@scripts/redis.sh --tls
 
 build: ## Build the program
 	$(CARGO) build --release

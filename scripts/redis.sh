@@ -5,6 +5,8 @@
 # package as a last resort. Touches nothing outside the cache. The last line on standard output is the
 # folder that holds `redis-server` and `redis-cli`; everything else goes to standard error.
 #
+#   --tls                  pass over servers that were built without TLS, which the tests need
+#
 #   SLOTWISE_REDIS_SERVER  a redis-server or valkey-server binary, or the folder that holds one
 #   SLOTWISE_CACHE_DIR     where the built server is kept (default: $XDG_CACHE_HOME/slotwise)
 set -euo pipefail
@@ -14,13 +16,15 @@ readonly CACHE="${SLOTWISE_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/sl
 readonly BUILD_JOBS="$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)"
 readonly LOCK_SECONDS_MAX=900
 
+needs_tls=""
+[[ "${1:-}" == --tls ]] && needs_tls=1
 tried=()
 
 say() { printf '%s\n' "redis: $*" >&2; }
 
 # Every way to fail ends here: what was looked for, and the three ways on.
 give_up() {
-  say "found no server that will do: slotwise needs $NEEDS"
+  say "found no server that will do: slotwise needs $NEEDS${needs_tls:+, built with TLS}"
   local line
   for line in "${tried[@]}"; do say "  looked at $line"; done
   say "three ways on:"
@@ -55,6 +59,14 @@ new_enough() {
   esac
 }
 
+# Was it built with TLS? Both kinds take the setting and end before they listen: one misses TLS, the other a
+# certificate.
+has_tls() {
+  local out
+  out="$("$1" --port 0 --tls-port 1 2>&1 </dev/null || true)"
+  [[ "$out" != *"Failed finding TLS support"* ]]
+}
+
 # Prints the folder for a suitable server and ends the script. A server or client under another name
 # (valkey-server) is reached through a folder of links, so that callers know two names only.
 use_server() {
@@ -66,6 +78,11 @@ use_server() {
   fi
   if ! new_enough "$flavour" "$version"; then
     tried+=("$where: $server is $flavour $version, too old")
+    return 1
+  fi
+  # What we build ourselves always has TLS; what is in the cache without it is from before.
+  if [[ -n "$needs_tls" || "$where" == "the cache" ]] && ! has_tls "$server"; then
+    tried+=("$where: $server is $flavour $version, built without TLS")
     return 1
   fi
   dir="$(cd "$(dirname "$server")" && pwd)"
@@ -151,27 +168,35 @@ suites_after() {
   esac
 }
 
+apt_options=()
+
+# Sets `apt_options`: apt with lists and a cache of its own in folder $1, and $2 as its only source.
+private_apt() {
+  mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
+  printf '%s\n' "$2" >"$1/sources.list"
+  apt_options=(-q -o "Dir::State::Lists=$1/lists" -o "Dir::Cache=$1/cache"
+    -o "Dir::Etc::sourcelist=$1/sources.list" -o Dir::Etc::sourceparts=/dev/null
+    -o APT::Sandbox::User= -o APT::Update::Error-Mode=any
+    -o Acquire::Retries=2 -o Acquire::http::Timeout=30)
+}
+
 # Fetches and verifies the source package with apt, using private folders only. Prints the tarball.
 fetch_source() {
-  local work="$1" archive uri keyring codename suite package
+  local work="$1" archive uri keyring codename suite package components
   archive="$(apt_archive)" || { tried+=("source package: apt names no archive and keyring for this distribution"); return 1; }
   IFS='|' read -r uri keyring codename <<<"$archive"
+  components="main universe"
+  [[ "$keyring" == *debian* ]] && components=main
+  mkdir -p "$work/source"
   for suite in $(suites_after "$codename"); do
-    local apt="$work/apt-$suite"
-    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$work/source"
-    printf 'deb-src [signed-by=%s] %s %s main universe\n' "$keyring" "$uri" "$suite" >"$apt/sources.list"
-    [[ "$keyring" == *debian* ]] && sed -i 's/ universe$//' "$apt/sources.list"
-    local options=(-q -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt/cache"
-      -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-      -o APT::Sandbox::User= -o APT::Update::Error-Mode=any
-      -o Acquire::Retries=2 -o Acquire::http::Timeout=30)
-    if ! apt-get "${options[@]}" update >>"$work/log" 2>&1; then
+    private_apt "$work/apt-$suite" "deb-src [signed-by=$keyring] $uri $suite $components"
+    if ! apt-get "${apt_options[@]}" update >>"$work/log" 2>&1; then
       tried+=("source package: the list of $suite could not be fetched; see $CACHE/build.log")
       continue
     fi
     for package in redis valkey; do
       rm -f "$work"/source/*
-      if ! (cd "$work/source" && apt-get "${options[@]}" source --download-only "$package" >>"$work/log" 2>&1); then
+      if ! (cd "$work/source" && apt-get "${apt_options[@]}" source --download-only "$package" >>"$work/log" 2>&1); then
         tried+=("source package: $package of $suite could not be fetched")
         continue
       fi
@@ -189,15 +214,43 @@ fetch_source() {
   return 1
 }
 
+openssl_settings=()
+
+# Finds OpenSSL to build with: the machine's own, or else what the distribution's package of it has, unpacked in the
+# build folder and linked in, so that nothing needs to be installed. Sets `openssl_settings` for make.
+find_openssl() {
+  local work="$1" archive uri keyring codename prefix="$1/openssl" unpacked="$1/libssl-dev"
+  openssl_settings=()
+  if printf '#include <openssl/ssl.h>\nint main(void) { return !SSL_CTX_new(TLS_method()); }\n' |
+    cc -x c - -lssl -lcrypto -o "$work/openssl-test" 2>/dev/null; then
+    return 0
+  fi
+  say "fetching OpenSSL's headers and static libraries, which are not on this machine"
+  archive="$(apt_archive)" || return 1
+  IFS='|' read -r uri keyring codename <<<"$archive"
+  private_apt "$work/apt-openssl" "deb [signed-by=$keyring] $uri $codename main"
+  mkdir -p "$unpacked" "$prefix/include" "$prefix/lib"
+  if ! (cd "$unpacked" && apt-get "${apt_options[@]}" update && apt-get "${apt_options[@]}" download libssl-dev &&
+    dpkg-deb -x libssl-dev_*.deb .) >>"$work/log" 2>&1; then
+    tried+=("a build: the package libssl-dev of $codename could not be fetched; see $CACHE/build.log")
+    return 1
+  fi
+  # Some headers lie in the folder of the machine's architecture.
+  cp -r "$unpacked/usr/include/openssl" "$unpacked"/usr/include/*/openssl "$prefix/include/"
+  cp "$unpacked"/usr/lib/*/libssl.a "$unpacked"/usr/lib/*/libcrypto.a "$prefix/lib/"
+  openssl_settings=("OPENSSL_PREFIX=$prefix" "LIBSSL_LIBS=$prefix/lib/libssl.a"
+    "LIBCRYPTO_LIBS=$prefix/lib/libcrypto.a -ldl -lpthread")
+}
+
 # Compiles the tarball and moves the two programs into the cache in one step.
 compile() {
-  local work="$1" tarball source tls=no flavour stage
+  local work="$1" tarball source flavour stage
   tarball="$(cat "$work/tarball")"
   mkdir -p "$work/build"
   tar -xf "$tarball" -C "$work/build" --strip-components=1
   source="$work/build"
-  if printf '#include <openssl/ssl.h>\n' | cc -E - >/dev/null 2>&1; then tls=yes; fi
-  if ! make -C "$source" -j"$BUILD_JOBS" BUILD_TLS=$tls MALLOC=libc >>"$work/log" 2>&1; then
+  find_openssl "$work" || return 1
+  if ! make -C "$source" -j"$BUILD_JOBS" BUILD_TLS=yes "${openssl_settings[@]}" MALLOC=libc >>"$work/log" 2>&1; then
     tried+=("a build: make failed; the log is kept in $CACHE/build.log")
     return 1
   fi
@@ -212,7 +265,7 @@ compile() {
   version="$(server_version "$stage/bin/redis-server")"
   rm -rf "${CACHE:?}/${version// /-}"
   mv "$stage" "$CACHE/${version// /-}"
-  say "built ${version}, TLS: $tls"
+  say "built ${version}"
 }
 
 build_folder=""

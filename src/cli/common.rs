@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::config::{Config, ConfigError, Overrides};
 use crate::model::FeatureName;
+use crate::shard::tls::TlsFiles;
 use crate::store::{FeatureStore, RequestError, StoreError};
 
 /// The command was called in a way that can't be right; exit status 2.
@@ -32,7 +33,7 @@ pub(super) enum LogFormat {
 /// Flags of every command.
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// Addresses of the cluster, separated by commas: redis://[user[:password]@]host[:port]
+    /// Addresses of the cluster, separated by commas: redis://[user[:password]@]host[:port]; rediss:// for TLS
     #[arg(
         long,
         global = true,
@@ -67,11 +68,17 @@ impl Common {
             redis_urls: self.redis_url.iter().filter(|url| !url.trim().is_empty()).cloned().collect(),
             redis_username: from_env("SLOTWISE_REDIS_USERNAME"),
             redis_password: from_env("SLOTWISE_REDIS_PASSWORD"),
+            redis_tls: TlsFiles {
+                ca: from_env("SLOTWISE_REDIS_TLS_CA_FILE").map(PathBuf::from),
+                cert: from_env("SLOTWISE_REDIS_TLS_CERT_FILE").map(PathBuf::from),
+                key: from_env("SLOTWISE_REDIS_TLS_KEY_FILE").map(PathBuf::from),
+            },
             key_prefix: self.key_prefix.clone(),
             entity: self.entity.clone(),
         };
+        let of_file = |field: &str| !field.starts_with("--") && !field.starts_with("SLOTWISE_");
         let named = |error: ConfigError| match (&error, &self.config) {
-            (ConfigError::Invalid { field, .. }, Some(file)) if !field.starts_with("--") => {
+            (ConfigError::Invalid { field, .. }, Some(file)) if of_file(field) => {
                 UsageError(format!("{}: {error}", file.display()))
             }
             _ => UsageError(error.to_string()),

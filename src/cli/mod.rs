@@ -35,6 +35,9 @@ Examples:
   slotwise batch --ids ids.txt --features risk_segment,tx_count_7d --output features.ndjson
   slotwise serve --config slotwise.toml                     the production server
 
+Environment: SLOTWISE_REDIS_URL, SLOTWISE_REDIS_USERNAME, SLOTWISE_REDIS_PASSWORD; for rediss:// PEM files in
+SLOTWISE_REDIS_TLS_CA_FILE, SLOTWISE_REDIS_TLS_CERT_FILE and SLOTWISE_REDIS_TLS_KEY_FILE.
+
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but some rows were rejected or unavailable.";
 
 /// Serves machine-learning features out of Redis Cluster: one pipeline per shard, all shards at once, answers in

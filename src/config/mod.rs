@@ -15,6 +15,7 @@ use serde::Deserialize;
 pub use http::{DEFAULT_LISTEN, HttpConfig};
 
 use crate::shard::RedisSettings;
+use crate::shard::tls::TlsFiles;
 use crate::store::{EntityOptions, StoreOptions};
 
 /// Name of the entity kind where none is configured.
@@ -68,6 +69,8 @@ pub struct Overrides {
     pub redis_username: Option<String>,
     /// `SLOTWISE_REDIS_PASSWORD`.
     pub redis_password: Option<String>,
+    /// `SLOTWISE_REDIS_TLS_CA_FILE`, `_CERT_FILE` and `_KEY_FILE`.
+    pub redis_tls: TlsFiles,
     /// `--key-prefix`.
     pub key_prefix: Option<String>,
     /// `--entity`: the kind that `key_prefix` is for, where there are several.
@@ -229,6 +232,16 @@ mod tests {
         for (text, field) in [
             ("[redis]\nurls = [\"http://x:1\"]", "redis.urls"),
             ("[redis]\nurls = [\"h:1\"]\npassword_file = \"none\"", "none"),
+            ("[redis]\nurls = [\"rediss://h:1\", \"h:2\"]", "redis.urls"),
+            ("[redis]\nurls = [\"h:1\"]\ntls_ca_file = \"secret\"", "redis.tls_ca_file: a file for TLS"),
+            (
+                "[redis]\nurls = [\"rediss://h:1\"]\ntls_ca_file = \"none\"",
+                "redis.tls_ca_file: /none: can't be",
+            ),
+            (
+                "[redis]\nurls = [\"rediss://h:1\"]\ntls_ca_file = \"secret\"",
+                "redis.tls_ca_file: /secret: holds no",
+            ),
             ("[redis]\nurls = [\"h:1\"]\nresponse_timeout_ms = 0", "redis.response_timeout_ms"),
             ("[read]\nbatch_ids_max = 0", "read.batch_ids_max"),
             ("[read]\nrequest_timeout_ms = 90000", "read.request_timeout_ms"),

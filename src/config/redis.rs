@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::shard::RedisSettings;
+use crate::shard::tls::{TlsError, TlsFile, TlsFiles};
+use crate::shard::{RedisSettings, SettingsError};
 
 use super::{ConfigError, Overrides};
 
@@ -17,6 +18,9 @@ pub(super) struct RawRedis {
     username: Option<String>,
     /// A file that holds the password and nothing else; a password has no place in a config file.
     password_file: Option<PathBuf>,
+    tls_ca_file: Option<PathBuf>,
+    tls_cert_file: Option<PathBuf>,
+    tls_key_file: Option<PathBuf>,
     connect_timeout_ms: Option<u64>,
     response_timeout_ms: Option<u64>,
     startup_timeout_ms: Option<u64>,
@@ -36,8 +40,9 @@ impl RawRedis {
         if urls.is_empty() {
             return Ok(None);
         }
-        let mut settings =
-            RedisSettings::from_urls(urls).map_err(|error| ConfigError::invalid(field, error))?;
+        let files = self.tls_files(overrides, folder);
+        let mut settings = RedisSettings::from_urls_and_files(urls, &files)
+            .map_err(|error| ConfigError::invalid(tls_field(&error, overrides).unwrap_or(field), error))?;
         if let Some(username) = overrides.redis_username.as_ref().or(self.username.as_ref()) {
             settings.username = Some(username.as_str().into());
         }
@@ -54,6 +59,37 @@ impl RawRedis {
         set(&mut settings.startup_timeout, self.startup_timeout_ms, "redis.startup_timeout_ms")?;
         Ok(Some(settings))
     }
+}
+
+impl RawRedis {
+    /// The files for TLS; those of this file are relative to its folder.
+    fn tls_files(&self, overrides: &Overrides, folder: &Path) -> TlsFiles {
+        let pick = |given: &Option<PathBuf>, own: &Option<PathBuf>| {
+            given.clone().or_else(|| own.as_ref().map(|file| folder.join(file)))
+        };
+        let given = &overrides.redis_tls;
+        TlsFiles {
+            ca: pick(&given.ca, &self.tls_ca_file),
+            cert: pick(&given.cert, &self.tls_cert_file),
+            key: pick(&given.key, &self.tls_key_file),
+        }
+    }
+}
+
+/// Where the file stands that TLS has trouble with; `None` where it is no file.
+fn tls_field(error: &SettingsError, overrides: &Overrides) -> Option<&'static str> {
+    let (SettingsError::FilesWithoutTls { given: file }
+    | SettingsError::Tls(TlsError::BadFile { file, .. } | TlsError::HalfAPair { given: file })) = error
+    else {
+        return None;
+    };
+    let given = &overrides.redis_tls;
+    let (given, env, field) = match file {
+        TlsFile::Ca => (&given.ca, "SLOTWISE_REDIS_TLS_CA_FILE", "redis.tls_ca_file"),
+        TlsFile::Cert => (&given.cert, "SLOTWISE_REDIS_TLS_CERT_FILE", "redis.tls_cert_file"),
+        TlsFile::Key => (&given.key, "SLOTWISE_REDIS_TLS_KEY_FILE", "redis.tls_key_file"),
+    };
+    Some(if given.is_some() { env } else { field })
 }
 
 /// Sets a wait to the given milliseconds; none of them may be nothing.

@@ -14,7 +14,7 @@ use super::limits::{CALL_TIMEOUT, START_ATTEMPTS_MAX};
 use super::node::{Deadline, LocalNode, NodeRole};
 use super::ports::{self, NodePorts};
 use super::process::{launch, write_config};
-use super::spec::ClusterSpec;
+use super::spec::{ClusterSpec, ClusterTls};
 use super::state::{ClusterState, STATE_FILE, write_state};
 use crate::shard::node::{NodeClient, NodeOptions};
 use crate::slot::NodeAddr;
@@ -24,6 +24,8 @@ use crate::slot::NodeAddr;
 #[derive(Debug)]
 pub struct LocalCluster {
     spec: ClusterSpec,
+    // How to reach the servers.
+    options: NodeOptions,
     // Primaries first, in the order of their shards.
     nodes: Vec<LocalNode>,
     folder: ClusterFolder,
@@ -37,6 +39,9 @@ impl LocalCluster {
     /// May be dropped half way: nothing is left then either.
     pub async fn start(spec: ClusterSpec) -> Result<Self, DevClusterError> {
         spec.validate()?;
+        if spec.tls.is_some() && !spec.server.has_tls().await {
+            return Err(DevClusterError::NoTls { server: spec.server.path().to_owned() });
+        }
         let mut attempt = 1;
         loop {
             let ports = match spec.first_port {
@@ -61,15 +66,15 @@ impl LocalCluster {
         for index in 0..cluster.nodes.len() {
             cluster.launch_node(index)?;
         }
-        let options = node_options(&cluster.spec);
-        let clients =
-            try_join_all(cluster.nodes.iter_mut().map(|node| node.answers(&options, deadline))).await?;
+        let Self { options, nodes, .. } = &mut cluster;
+        let clients = try_join_all(nodes.iter_mut().map(|node| node.answers(options, deadline))).await?;
         form(&mut cluster.nodes, &clients, cluster.spec.shards, deadline).await?;
         Ok(cluster)
     }
 
     /// Makes the folders and configurations of all nodes. Starts no server.
     fn prepare(spec: ClusterSpec, ports: &[NodePorts]) -> Result<Self, DevClusterError> {
+        let options = node_options(&spec)?;
         let shown = spec.dir.clone().unwrap_or_else(std::env::temp_dir);
         let mut guard = Guard::start(&shown)?;
         let folder = match &spec.dir {
@@ -83,7 +88,7 @@ impl LocalCluster {
                 return Err(error);
             }
         };
-        let mut cluster = Self { spec, nodes: Vec::new(), folder, guard, over: false };
+        let mut cluster = Self { spec, options, nodes: Vec::new(), folder, guard, over: false };
         for (index, &ports) in ports.iter().enumerate() {
             let (shards, replicas) = (cluster.spec.shards, cluster.spec.replicas);
             let (role, shard) = match index.checked_sub(shards) {
@@ -107,9 +112,10 @@ impl LocalCluster {
         self.nodes.iter().map(|node| node.addr().clone()).collect()
     }
 
-    /// What `--redis-url` takes: `redis://127.0.0.1:7101,redis://127.0.0.1:7102`.
+    /// What `--redis-url` takes: `redis://127.0.0.1:7101,redis://127.0.0.1:7102`; with TLS `rediss://…`.
     pub fn urls(&self) -> String {
-        urls(self.nodes.iter().map(LocalNode::addr))
+        let scheme = if self.spec.tls.is_some() { "rediss" } else { "redis" };
+        urls(scheme, self.nodes.iter().map(LocalNode::addr))
     }
 
     /// The folder of the cluster.
@@ -129,7 +135,7 @@ impl LocalCluster {
 
     /// A plain connection to one server.
     pub async fn client(&self, index: usize) -> Result<NodeClient, DevClusterError> {
-        Ok(NodeClient::connect(self.node(index)?.addr(), &node_options(&self.spec)).await?)
+        Ok(NodeClient::connect(self.node(index)?.addr(), &self.options).await?)
     }
 
     /// Kills a server at once, as a crash would. Its folder stays, for `restart_node`.
@@ -157,7 +163,7 @@ impl LocalCluster {
     /// Starts a killed server again, on its port and in its folder, and waits until it answers. It has lost its
     /// keys; whether the cluster is whole again is what `wait_until_agreed` waits for.
     pub async fn restart_node(&mut self, index: usize) -> Result<(), DevClusterError> {
-        let options = node_options(&self.spec);
+        let options = self.options.clone();
         let deadline = Deadline::after(self.spec.start_timeout);
         let node = self.node_mut(index)?;
         let port = node.addr().port;
@@ -174,11 +180,10 @@ impl LocalCluster {
 
     /// Waits until every server runs, says that the cluster is ok and sees the same owners.
     pub async fn wait_until_agreed(&self, limit: Duration) -> Result<(), DevClusterError> {
-        let options = node_options(&self.spec);
         let deadline = Deadline::after(limit);
         let connect = |node: &LocalNode| {
-            let (addr, options) = (node.addr().clone(), options.clone());
-            async move { NodeClient::connect(&addr, &options).await }
+            let addr = node.addr().clone();
+            async move { NodeClient::connect(&addr, &self.options).await }
         };
         let clients = loop {
             match try_join_all(self.nodes.iter().map(connect)).await {
@@ -200,8 +205,9 @@ impl LocalCluster {
 
     /// Leaves the cluster running: it outlives this process, with its state in `cluster.json`, until `down`.
     pub fn detach(mut self) -> Result<ClusterState, DevClusterError> {
-        if self.spec.password().is_some() {
-            let why = "a cluster with a password can't be detached: its state file would have to hold it";
+        if self.spec.password().is_some() || self.spec.tls.is_some() {
+            let why =
+                "a cluster with a password or TLS can't be detached: its state file would have to hold them";
             return Err(DevClusterError::Spec(why.to_owned()));
         }
         let path: PathBuf = self.dir().join(STATE_FILE);
@@ -256,18 +262,19 @@ impl Drop for LocalCluster {
 }
 
 /// How to reach the servers of a cluster that we start.
-fn node_options(spec: &ClusterSpec) -> NodeOptions {
-    NodeOptions {
+fn node_options(spec: &ClusterSpec) -> Result<NodeOptions, DevClusterError> {
+    Ok(NodeOptions {
         username: None,
         password: spec.password().map(Into::into),
+        tls: spec.tls.as_ref().map(ClusterTls::settings).transpose()?,
         connect_timeout: CALL_TIMEOUT,
         response_timeout: CALL_TIMEOUT,
-    }
+    })
 }
 
 /// One URL a server, with commas between.
-pub(super) fn urls<'a>(addrs: impl Iterator<Item = &'a NodeAddr>) -> String {
-    addrs.map(|addr| format!("redis://{addr}")).collect::<Vec<_>>().join(",")
+pub(super) fn urls<'a>(scheme: &str, addrs: impl Iterator<Item = &'a NodeAddr>) -> String {
+    addrs.map(|addr| format!("{scheme}://{addr}")).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

@@ -14,6 +14,12 @@ pub enum DevClusterError {
     /// No server program that will do.
     #[error(transparent)]
     Server(#[from] ServerBinaryError),
+    /// TLS is asked for, and the server can't.
+    #[error("the server at {} was built without TLS; `make redis` builds one with it", server.display())]
+    NoTls {
+        /// The server program.
+        server: PathBuf,
+    },
     /// A port is in use already.
     #[error("port {port} ({what}) is already taken; nothing was started")]
     PortTaken {

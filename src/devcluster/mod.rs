@@ -25,5 +25,5 @@ pub use error::DevClusterError;
 pub use node::{LocalNode, NodeRole};
 pub(crate) use server_binary::cache_dir;
 pub use server_binary::{Flavour, ServerBinary, ServerBinaryError, ServerVersion};
-pub use spec::ClusterSpec;
+pub use spec::{ClusterSpec, ClusterTls};
 pub use state::{ClusterState, NodeState, read_state, sweep_stale};

@@ -11,7 +11,7 @@ use super::folder::failed;
 use super::guard::Guard;
 use super::limits::{LOG_TAIL_BYTES_MAX, LOG_TAIL_LINES_MAX};
 use super::ports::NodePorts;
-use super::spec::ClusterSpec;
+use super::spec::{ClusterSpec, ClusterTls};
 
 const CONFIG_FILE: &str = "redis.conf";
 const LOG_FILE: &str = "server.log";
@@ -27,15 +27,23 @@ pub(super) fn write_config(
     folder: &Path,
 ) -> Result<(), DevClusterError> {
     let path = folder.join(CONFIG_FILE);
+    let (plain, tls) = if spec.tls.is_some() { (0, ports.client) } else { (ports.client, 0) };
     let mut text = format!(
-        "port {}\nbind 127.0.0.1\ncluster-enabled yes\ncluster-port {}\ncluster-config-file nodes.conf\n\
+        "port {plain}\nbind 127.0.0.1\ncluster-enabled yes\ncluster-port {}\ncluster-config-file nodes.conf\n\
          cluster-node-timeout {}\ncluster-announce-ip 127.0.0.1\ncluster-allow-replica-migration no\n\
          save \"\"\nappendonly no\ndaemonize no\nlogfile {LOG_FILE}\nrepl-diskless-sync yes\n\
          repl-diskless-sync-delay 0\n",
-        ports.client,
         ports.bus,
         spec.node_timeout.as_millis(),
     );
+    if let Some(ClusterTls { cert, key, ca, client_cert_needed }) = &spec.tls {
+        let (cert, key, ca) = (cert.display(), key.display(), ca.display());
+        let clients = if *client_cert_needed { "yes" } else { "optional" };
+        text.push_str(&format!(
+            "tls-port {tls}\ntls-cert-file {cert}\ntls-key-file {key}\ntls-ca-cert-file {ca}\n\
+             tls-auth-clients {clients}\ntls-cluster yes\ntls-replication yes\n"
+        ));
+    }
     if let Some(password) = spec.password() {
         text.push_str(&format!("masterauth {password}\n"));
     }

@@ -141,6 +141,19 @@ impl ServerBinary {
         ["redis-cli", "valkey-cli"].iter().map(|name| dir.join(name)).find(|path| path.is_file())
     }
 
+    /// Was it built with TLS? Both kinds take the setting and end before they listen: one misses TLS, the other a
+    /// certificate.
+    pub async fn has_tls(&self) -> bool {
+        let asking = tokio::process::Command::new(&self.path)
+            .args(["--port", "0", "--tls-port", "1"])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let Ok(Ok(output)) = tokio::time::timeout(VERSION_TIMEOUT, asking).await else { return false };
+        let said = [output.stdout, output.stderr].concat();
+        !String::from_utf8_lossy(&said).contains("Failed finding TLS support")
+    }
+
     #[cfg(test)]
     pub(super) fn for_tests() -> Self {
         let version = ServerVersion { flavour: Flavour::Redis, major: 8, minor: 0, patch: 2 };

@@ -7,10 +7,18 @@ use super::error::DevClusterError;
 use super::limits::{NODE_TIMEOUT, NODES_MAX, REPLICAS_MAX, SHARDS_MAX, START_TIMEOUT};
 use super::ports;
 use super::server_binary::ServerBinary;
+use crate::shard::tls::{TlsFiles, TlsSettings};
 
 /// Settings that the cluster itself depends on.
-const OWN_SETTINGS: [&str; 10] = [
+const OWN_SETTINGS: [&str; 17] = [
     "port",
+    "tls-port",
+    "tls-cert-file",
+    "tls-key-file",
+    "tls-ca-cert-file",
+    "tls-auth-clients",
+    "tls-cluster",
+    "tls-replication",
     "bind",
     "dir",
     "logfile",
@@ -39,8 +47,32 @@ pub struct ClusterSpec {
     pub start_timeout: Duration,
     /// More lines for every node's configuration, name and value. A `requirepass` is honoured.
     pub extra_config: Vec<(String, String)>,
+    /// TLS between all nodes and clients, and nothing else; plain text where absent.
+    pub tls: Option<ClusterTls>,
     /// The server program.
     pub server: ServerBinary,
+}
+
+/// What the nodes of a cluster with TLS show and trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterTls {
+    /// The certificate of every node, for 127.0.0.1 and for both ends of a connection (PEM).
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The CA that nodes, and clients that show a certificate, must have theirs from.
+    pub ca: PathBuf,
+    /// Must clients show a certificate?
+    pub client_cert_needed: bool,
+}
+
+impl ClusterTls {
+    /// For our own connections: as a node would connect.
+    pub(super) fn settings(&self) -> Result<TlsSettings, DevClusterError> {
+        let [ca, cert, key] = [&self.ca, &self.cert, &self.key].map(|path| Some(path.clone()));
+        TlsSettings::new(&TlsFiles { ca, cert, key })
+            .map_err(|error| DevClusterError::Spec(error.to_string()))
+    }
 }
 
 impl ClusterSpec {
@@ -59,6 +91,7 @@ impl ClusterSpec {
             node_timeout: NODE_TIMEOUT,
             start_timeout: START_TIMEOUT,
             extra_config: Vec::new(),
+            tls: None,
             server,
         }
     }
@@ -104,6 +137,13 @@ impl ClusterSpec {
         {
             return wrong(format!("folder {dir:?}: it must have a name of one line"));
         }
+        for path in self.tls.iter().flat_map(|tls| [&tls.cert, &tls.key, &tls.ca]) {
+            // The servers run in folders of their own, and read a line of words.
+            if !path.is_absolute() || path.as_os_str().as_encoded_bytes().iter().any(u8::is_ascii_whitespace)
+            {
+                return wrong(format!("TLS file {path:?}: it must be a full path without spaces"));
+            }
+        }
         for (name, value) in &self.extra_config {
             if OWN_SETTINGS.contains(&name.to_ascii_lowercase().as_str()) {
                 return wrong(format!("setting {name}: the local cluster sets it itself"));
@@ -124,6 +164,8 @@ mod tests {
     fn what_can_not_be_is_refused_and_says_why() {
         let good = ClusterSpec::new(ServerBinary::for_tests(), 3);
         assert!(good.validate().is_ok());
+        let [cert, key, ca] = ["/tls/cert.pem", "key.pem", "/tls/ca.pem"].map(PathBuf::from);
+        let relative = ClusterTls { cert, key, ca, client_cert_needed: false };
         let wrong = [
             (ClusterSpec { shards: 0, ..good.clone() }, "0 shards"),
             (ClusterSpec { shards: 101, ..good.clone() }, "101 shards"),
@@ -133,6 +175,7 @@ mod tests {
             (ClusterSpec { first_port: Some(0), ..good.clone() }, "first port 0"),
             (ClusterSpec { node_timeout: Duration::ZERO, ..good.clone() }, "node timeout"),
             (ClusterSpec { dir: Some("a\nb".into()), ..good.clone() }, "one line"),
+            (ClusterSpec { tls: Some(relative), ..good.clone() }, "full path"),
             (ClusterSpec { extra_config: vec![("Port".into(), "1".into())], ..good.clone() }, "setting Port"),
             (ClusterSpec { extra_config: vec![("a".into(), "b\nport 1".into())], ..good }, "one line"),
         ];

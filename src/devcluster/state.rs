@@ -93,7 +93,7 @@ impl ClusterState {
     /// What `--redis-url` takes.
     pub fn urls(&self) -> String {
         let addrs: Vec<NodeAddr> = self.nodes.iter().map(NodeState::addr).collect();
-        super::cluster::urls(addrs.iter())
+        super::cluster::urls("redis", addrs.iter())
     }
 
     /// Does the process that was started for this node still run?

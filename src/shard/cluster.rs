@@ -20,6 +20,7 @@ use super::redirects::NodeConnections;
 use super::reply::Reply;
 use super::role::Role;
 use super::settings::RedisSettings;
+use super::tls;
 use super::topology_feed::{TopologyCell, TopologyFeed};
 
 /// Who is to run a pipeline.
@@ -113,9 +114,10 @@ impl Cluster {
     /// Connects to the cluster that the settings' seeds belong to. The driver can hang here for ever: put a timeout
     /// round it.
     pub async fn connect(settings: RedisSettings) -> Result<Arc<Self>, ConnectError> {
-        let unreachable = |why: String| ConnectError::Unreachable {
-            seeds: settings.seeds_text(),
-            why: why.replace('\n', " "),
+        let unreachable = |why: String| {
+            let advice = tls::advice(settings.tls.is_some(), &why);
+            let advice = advice.map_or_else(String::new, |advice| format!(" ({advice})"));
+            ConnectError::Unreachable { seeds: settings.seeds_text(), why: why.replace('\n', " ") + &advice }
         };
         let topology = TopologyCell::new();
         let feed = TopologyFeed(Arc::clone(&topology));

@@ -13,6 +13,7 @@ mod redirects;
 pub mod reply;
 mod role;
 mod settings;
+pub mod tls;
 mod topology_feed;
 
 pub use capability::{Capabilities, StreamingWrite};

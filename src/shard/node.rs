@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError, Value,
-};
+use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisConnectionInfo, RedisError, Value};
 
 use super::reply::Reply;
+use super::settings::{address, node_client};
+use super::tls::TlsSettings;
 use crate::model::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 use crate::slot::NodeAddr;
 
@@ -23,6 +23,8 @@ pub struct NodeOptions {
     pub username: Option<Arc<str>>,
     /// Password; shown nowhere.
     pub password: Option<Arc<str>>,
+    /// TLS, where it is spoken.
+    pub tls: Option<TlsSettings>,
     /// Time to open the connection, authentication included.
     pub connect_timeout: Duration,
     /// Time for the node to answer one command.
@@ -34,6 +36,7 @@ impl Default for NodeOptions {
         Self {
             username: None,
             password: None,
+            tls: None,
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
         }
@@ -45,6 +48,7 @@ impl fmt::Debug for NodeOptions {
         f.debug_struct("NodeOptions")
             .field("username", &self.username)
             .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("tls", &self.tls)
             .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)
             .finish()
@@ -129,12 +133,12 @@ impl NodeClient {
         if let Some(password) = &options.password {
             login = login.set_password(password);
         }
-        let info = ConnectionAddr::Tcp(addr.host.to_string(), addr.port)
+        let info = address(addr, options.tls.is_some())
             .into_connection_info()
             .map_err(|error| failed(&error))?
             .set_tcp_settings(TcpSettings::default().set_nodelay(true))
             .set_redis_settings(login);
-        let client = Client::open(info).map_err(|error| failed(&error))?;
+        let client = node_client(info, options.tls.as_ref()).map_err(|error| failed(&error))?;
         let opening = Box::pin(client.get_multiplexed_async_connection_with_config(&config));
         let connection = tokio::time::timeout(options.connect_timeout, opening)
             .await

@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::io::tcp::{TcpSettings, socket2};
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisResult,
+};
 
 use crate::model::limits;
 use crate::slot::NodeAddr;
+
+use super::tls::{TlsError, TlsFile, TlsFiles, TlsSettings};
 
 /// Idle time before the kernel asks whether a node is still there, and the time between its questions.
 pub(super) const KEEPALIVE_TIME: Duration = Duration::from_secs(5);
@@ -28,6 +32,8 @@ pub struct RedisSettings {
     pub username: Option<Arc<str>>,
     /// Password, never shown.
     pub password: Option<Arc<str>>,
+    /// TLS, where it is spoken.
+    pub tls: Option<TlsSettings>,
     /// Limit for opening a connection to a node.
     pub connect_timeout: Duration,
     /// Limit for a node's answer to what it was sent.
@@ -53,34 +59,67 @@ pub enum SettingsError {
     /// Two addresses name different users or passwords.
     #[error("the Redis addresses name different users or passwords; a cluster has one")]
     MixedCredentials,
+    /// Some addresses ask for TLS and some do not.
+    #[error(
+        "some Redis addresses say rediss:// and some do not; a cluster speaks TLS at all nodes or at none"
+    )]
+    MixedSchemes,
+    /// Files for TLS, which the addresses do not ask for.
+    #[error("a file for TLS is given, but the Redis address does not ask for TLS; say rediss://")]
+    FilesWithoutTls {
+        /// The first of them.
+        given: TlsFile,
+    },
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl RedisSettings {
-    /// Reads addresses of the form `redis://[user[:password]@]host[:port]`, or `host:port`.
+    /// Reads addresses of the form `redis://[user[:password]@]host[:port]`, or `host:port`. With `rediss://` TLS is
+    /// spoken to all nodes, and the system's certificates are trusted.
     pub fn from_urls<S: AsRef<str>>(urls: impl IntoIterator<Item = S>) -> Result<Self, SettingsError> {
+        Self::from_urls_and_files(urls, &TlsFiles::default())
+    }
+
+    /// The same with certificates of files.
+    pub fn from_urls_and_files<S: AsRef<str>>(
+        urls: impl IntoIterator<Item = S>,
+        files: &TlsFiles,
+    ) -> Result<Self, SettingsError> {
         let mut settings = Self {
             seeds: Vec::new(),
             username: None,
             password: None,
+            tls: None,
             connect_timeout: limits::CONNECT_TIMEOUT,
             response_timeout: limits::RESPONSE_TIMEOUT,
             startup_timeout: limits::STARTUP_TIMEOUT,
         };
-        let mut first = true;
+        let mut tls = None;
         for url in urls {
-            let (seed, username, password) = parse_url(url.as_ref().trim())?;
-            if !first && (username.is_some() || password.is_some()) {
-                let differs = username != settings.username || password != settings.password;
+            let url = parse_url(url.as_ref().trim())?;
+            let first = settings.seeds.is_empty();
+            if !first && (url.username.is_some() || url.password.is_some()) {
+                let differs = url.username != settings.username || url.password != settings.password;
                 if differs {
                     return Err(SettingsError::MixedCredentials);
                 }
             } else if first {
-                (settings.username, settings.password) = (username, password);
+                (settings.username, settings.password) = (url.username, url.password);
             }
-            first = false;
-            settings.seeds.push(seed);
+            if *tls.get_or_insert(url.tls) != url.tls {
+                return Err(SettingsError::MixedSchemes);
+            }
+            settings.seeds.push(url.seed);
         }
-        if settings.seeds.is_empty() { Err(SettingsError::NoAddress) } else { Ok(settings) }
+        match (tls, files.first()) {
+            (None, _) => return Err(SettingsError::NoAddress),
+            (Some(true), _) => settings.tls = Some(TlsSettings::new(files)?),
+            (Some(false), Some(given)) => return Err(SettingsError::FilesWithoutTls { given }),
+            (Some(false), None) => {}
+        }
+        Ok(settings)
     }
 
     /// The seeds as one text, without credentials.
@@ -103,6 +142,9 @@ impl RedisSettings {
             .response_timeout(self.response_timeout)
             .use_protocol(ProtocolVersion::RESP3)
             .tcp_settings(tcp_settings());
+        if let Some(tls) = &self.tls {
+            builder = builder.certs(tls.certificates());
+        }
         if let Some(username) = &self.username {
             builder = builder.username(username);
         }
@@ -120,11 +162,12 @@ impl RedisSettings {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(self.response_timeout));
-        Client::open(self.connection_info(node)?)?.get_multiplexed_async_connection_with_config(&config).await
+        let client = node_client(self.connection_info(node)?, self.tls.as_ref())?;
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 
     fn connection_info(&self, node: &NodeAddr) -> RedisResult<redis::ConnectionInfo> {
-        let info = (node.host.to_string(), node.port).into_connection_info()?;
+        let info = address(node, self.tls.is_some()).into_connection_info()?;
         let mut login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         login = login.set_lib_name("slotwise", env!("CARGO_PKG_VERSION"));
         if let Some(username) = &self.username {
@@ -143,10 +186,29 @@ impl fmt::Debug for RedisSettings {
             .field("seeds", &self.seeds)
             .field("username", &self.username)
             .field("password", &self.password.as_ref().map(|_| "…"))
+            .field("tls", &self.tls)
             .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)
             .field("startup_timeout", &self.startup_timeout)
             .finish()
+    }
+}
+
+/// A node's address as the client crate has it.
+pub(super) fn address(node: &NodeAddr, tls: bool) -> ConnectionAddr {
+    let (host, port) = (node.host.to_string(), node.port);
+    if tls {
+        ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+    } else {
+        ConnectionAddr::Tcp(host, port)
+    }
+}
+
+/// A client of one node, whose address says TLS where `tls` is given.
+pub(super) fn node_client(info: redis::ConnectionInfo, tls: Option<&TlsSettings>) -> RedisResult<Client> {
+    match tls {
+        Some(tls) => Client::build_with_tls(info, tls.certificates()),
+        None => Client::open(info),
     }
 }
 
@@ -159,22 +221,27 @@ fn tcp_settings() -> TcpSettings {
     settings
 }
 
-type ParsedUrl = (NodeAddr, Option<Arc<str>>, Option<Arc<str>>);
+struct ParsedUrl {
+    seed: NodeAddr,
+    username: Option<Arc<str>>,
+    password: Option<Arc<str>>,
+    tls: bool,
+}
 
 fn parse_url(text: &str) -> Result<ParsedUrl, SettingsError> {
     // Credentials must not be repeated in an error.
     let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest).to_owned();
     let wrong = |why: &str| SettingsError::BadAddress { url: shown.clone(), why: why.to_owned() };
     if !text.contains("://") {
-        let node = text.parse().map_err(|_| wrong("expected redis://host:port or host:port"))?;
-        return Ok((node, None, None));
+        let seed = text.parse().map_err(|_| wrong("expected redis://host:port or host:port"))?;
+        return Ok(ParsedUrl { seed, username: None, password: None, tls: false });
     }
     let url = url::Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
-    match url.scheme() {
-        "redis" | "valkey" => {}
-        "rediss" | "valkeys" => return Err(wrong("TLS is not supported yet")),
-        _ => return Err(wrong("expected redis://")),
-    }
+    let tls = match url.scheme() {
+        "redis" | "valkey" => false,
+        "rediss" | "valkeys" => true,
+        _ => return Err(wrong("expected redis:// or rediss://")),
+    };
     if !matches!(url.path(), "" | "/" | "/0") {
         return Err(wrong("a cluster has the database 0 only"));
     }
@@ -189,7 +256,7 @@ fn parse_url(text: &str) -> Result<ParsedUrl, SettingsError> {
     };
     let username = decoded(url.username())?;
     let password = decoded(url.password().unwrap_or_default())?;
-    Ok((NodeAddr::new(host, url.port().unwrap_or(6379)), username, password))
+    Ok(ParsedUrl { seed: NodeAddr::new(host, url.port().unwrap_or(6379)), username, password, tls })
 }
 
 fn redis_decode(text: &str) -> Option<String> {
@@ -224,7 +291,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused_by_name() {
         for wrong in
-            ["", "nowhere", "http://h:1", "redis://", "redis://h:1/3", "redis://h:1?x=1", "rediss://h:1"]
+            ["", "nowhere", "http://h:1", "redis://", "redis://h:1/3", "redis://h:1?x=1", "rediss://h:1/3"]
         {
             assert!(
                 matches!(RedisSettings::from_urls([wrong]), Err(SettingsError::BadAddress { .. })),
@@ -236,5 +303,8 @@ mod tests {
             RedisSettings::from_urls(["redis://:a@h:1", "redis://:b@h:2"]).map(|_| ()),
             Err(SettingsError::MixedCredentials)
         );
+        for mixed in [["rediss://h:1", "h:2"], ["redis://h:1", "valkeys://h:2"]] {
+            assert_eq!(RedisSettings::from_urls(mixed).map(|_| ()), Err(SettingsError::MixedSchemes));
+        }
     }
 }

@@ -17,4 +17,5 @@ mod program;
 mod redis;
 mod serve;
 mod serve_lost;
+mod tls;
 mod unreachable;

@@ -44,7 +44,7 @@ fn an_address_that_is_none_is_wrong_usage_and_its_password_stays_hidden() {
     for (url, says) in [
         ("http://u:hunter2@h:1", "is not a Redis address"),
         ("redis://u:hunter2@h:1/3", "is not a Redis address"),
-        ("rediss://:hunter2@h:1", "TLS is not supported"),
+        ("rediss://:hunter2@h:1,redis://:hunter2@h:2", "some Redis addresses say rediss://"),
         ("redis://:hunter2@h:1,redis://:hunter3@h:2", "different users or passwords"),
         ("redis://u:hunter2@h:99999", "is not a Redis address"),
         (",", "no Redis address is given"),

@@ -1,7 +1,9 @@
 //! A start returns once every node agrees, and nodes can be killed, paused and brought back.
 
 use slotwise::devcluster::{ClusterSpec, DevClusterError, LocalCluster, NodeRole};
+use slotwise::shard::node::{NodeClient, NodeOptions};
 
+use crate::support::certs::Certs;
 use crate::support::{SOON, cluster, redis_cli_at, server, shared_cluster, start, unique_prefix, wait_until};
 
 /// What `redis-cli --cluster check` says, asked of every node: an oracle that shares no code with ours.
@@ -21,6 +23,22 @@ async fn every_node_of_one_shard_agrees() {
     let cluster = cluster(1, 0).await;
     assert_eq!(cluster.nodes().len(), 1);
     assert_redis_cli_agrees(&cluster).await;
+}
+
+#[tokio::test]
+async fn every_node_of_two_shards_with_replicas_and_tls_agrees_and_nothing_speaks_plain_text() {
+    let certs = Certs::new();
+    let tls = Some(certs.of_nodes(true));
+    let cluster = start(ClusterSpec { tls, replicas: 1, ..ClusterSpec::new(server().await, 2) }).await;
+    assert!(cluster.urls().starts_with("rediss://127.0.0.1:"), "{}", cluster.urls());
+    for (index, addr) in cluster.addrs().iter().enumerate() {
+        let info = cluster.client(index).await.unwrap().call(&["INFO", "replication"]).await.unwrap();
+        let well = if index < 2 { "connected_slaves:1" } else { "role:slave" };
+        assert!(info.as_str().unwrap().contains(well), "{info:?}");
+        NodeClient::connect(addr, &NodeOptions::default()).await.unwrap().call(&["PING"]).await.unwrap_err();
+    }
+    let error = cluster.detach().unwrap_err().to_string();
+    assert!(error.contains("TLS"), "{error}");
 }
 
 #[tokio::test]

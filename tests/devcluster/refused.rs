@@ -7,6 +7,7 @@ use std::process::Command;
 use slotwise::devcluster::{ClusterSpec, DevClusterError, LocalCluster, ServerBinary};
 
 use crate::run;
+use crate::support::certs::Certs;
 use crate::support::{self, free_first_port, processes_in, server};
 
 #[tokio::test]
@@ -26,6 +27,21 @@ async fn a_taken_port_is_named_and_nothing_is_started() {
         assert!(error.contains(&format!("port {port} ")) && error.contains("already taken"), "{error}");
         assert!(!dir.exists());
     }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_named_where_tls_is_asked_for_and_the_way_on_is_told() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/devcluster/server_without_tls.sh");
+    let without = ServerBinary::at(&path).await.unwrap();
+    assert!(!without.has_tls().await);
+    assert!(server().await.has_tls().await, "the tests need a server with TLS: run `make redis`");
+    let certs = Certs::new();
+    let spec = ClusterSpec { tls: Some(certs.of_nodes(false)), ..ClusterSpec::new(without, 3) };
+    let error = LocalCluster::start(spec).await.unwrap_err().to_string();
+    assert!(
+        error.contains("server_without_tls.sh was built without TLS") && error.contains("make redis"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ mod support;
 mod admin;
 mod cohort_move;
 mod cohorts;
-mod login;
 mod older_server;
 mod reads;
 mod refused_reads;

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
 pub(crate) mod canary;
+pub(crate) mod certs;
 pub(crate) mod features;
 pub(crate) mod slots;
 

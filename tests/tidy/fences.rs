@@ -5,8 +5,11 @@ use crate::source::{Source, rust_files};
 use crate::{Allowed, Violation, assert_none, except};
 
 /// A crate, and where it may be named.
-const FENCES: [(&str, Where); 10] = [
+const FENCES: [(&str, Where); 13] = [
     ("redis", Where::Only(&["src/shard/"])),
+    ("rustls", Where::Only(&["src/shard/"])),
+    ("rustls_native_certs", Where::Only(&["src/shard/"])),
+    ("tokio_rustls", Where::Only(&["src/shard/"])),
     ("axum", Where::Only(&["src/http/"])),
     ("hyper", Where::Only(&["src/http/"])),
     ("hyper_util", Where::Only(&["src/http/"])),

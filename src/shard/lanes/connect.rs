@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use redis::io::tcp::socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::model::limits::REPLY_LINE_BYTES_MAX;
 use crate::slot::NodeAddr;
@@ -19,8 +20,30 @@ use super::skip::Skip;
 /// Name of the connections in `CLIENT LIST`.
 const CLIENT_NAME: &str = "slotwise-lane";
 
-/// A socket to `node`. Errors in words.
-pub(super) async fn open(node: &NodeAddr) -> Result<TcpStream, Arc<str>> {
+/// An open connection.
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection to `node` that is ready for reads. Put a timeout round it. Errors in words.
+pub(super) async fn connect(
+    node: &NodeAddr,
+    role: Role,
+    settings: &RedisSettings,
+) -> Result<Socket, Arc<str>> {
+    let mut stream = open(node).await?;
+    let Some(tls) = &settings.tls else {
+        log_in(&mut stream, role, settings).await?;
+        return Ok(Socket::Plain(stream));
+    };
+    let failed = |error: std::io::Error| Arc::from(format!("no TLS: {error}"));
+    let mut stream = Box::new(tls.connect(&node.host, stream).await.map_err(failed)?);
+    log_in(&mut stream, role, settings).await?;
+    Ok(Socket::Tls(stream))
+}
+
+async fn open(node: &NodeAddr) -> Result<TcpStream, Arc<str>> {
     let failed = |error: std::io::Error| Arc::from(format!("can't connect: {error}"));
     let stream = TcpStream::connect((&*node.host, node.port)).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
@@ -36,7 +59,7 @@ pub(super) async fn open(node: &NodeAddr) -> Result<TcpStream, Arc<str>> {
 }
 
 /// Logs in, names the connection and, at a replica, asks to be answered. Errors in words.
-pub(super) async fn log_in<S>(stream: &mut S, role: Role, settings: &RedisSettings) -> Result<(), Arc<str>>
+async fn log_in<S>(stream: &mut S, role: Role, settings: &RedisSettings) -> Result<(), Arc<str>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

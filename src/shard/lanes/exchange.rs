@@ -52,6 +52,8 @@ pub(super) struct Exchange<'a, S> {
     /// Requests are in `output` and others may join them before they are written.
     gathering: bool,
     output: BytesMut,
+    /// What was written has not all left.
+    flushing: bool,
     input: BytesMut,
     waiting: VecDeque<Waiting>,
     /// Bytes that a reply to one command had lately.
@@ -84,6 +86,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
             incoming: Vec::new(),
             gathering: false,
             output: BytesMut::new(),
+            flushing: false,
             input: BytesMut::new(),
             waiting: VecDeque::new(),
             reply_bytes: 128,
@@ -115,6 +118,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         if self.poll_requests(context) {
             return Poll::Ready(Ok(Event::Gathered));
         }
+        let writing = !self.output.is_empty();
         while !self.output.is_empty() {
             match Pin::new(&mut self.stream).poll_write(context, &self.output) {
                 Poll::Pending => break,
@@ -123,6 +127,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
                 }
                 Poll::Ready(written) => self.output.advance(written?),
             }
+        }
+        // TLS keeps the last part back otherwise.
+        if writing && self.output.is_empty() {
+            self.flushing = true;
+        }
+        if self.flushing && Pin::new(&mut self.stream).poll_flush(context)?.is_ready() {
+            self.flushing = false;
         }
         if self.closed && self.waiting.is_empty() && self.output.is_empty() {
             return Poll::Ready(Ok(Event::Over));

@@ -17,7 +17,7 @@ use super::super::fault::{KeyFault, PipelineFault};
 use super::super::read::InFlight;
 use super::super::role::Role;
 use super::super::settings::RedisSettings;
-use super::connect;
+use super::connect::{self, Socket};
 use super::exchange::Exchange;
 use super::replies::ReplyScanner;
 
@@ -128,16 +128,12 @@ async fn serve(
     settings: &RedisSettings,
     requests: &mut mpsc::Receiver<Request>,
 ) -> (Result<(), Arc<str>>, Vec<Request>) {
-    let connecting = async {
-        let mut stream = connect::open(node).await?;
-        connect::log_in(&mut stream, role, settings).await?;
-        Ok(stream)
-    };
     let limit = settings.connect_timeout;
     let late = |_| Err(format!("not connected within {limit:?}").into());
-    let stream = timeout(limit, connecting).await.unwrap_or_else(late);
-    match stream {
+    let response_timeout = settings.response_timeout;
+    match timeout(limit, connect::connect(node, role, settings)).await.unwrap_or_else(late) {
         Err(reason) => (Err(reason), Vec::new()),
-        Ok(stream) => Exchange::new(stream, node, requests, settings.response_timeout).run().await,
+        Ok(Socket::Plain(stream)) => Exchange::new(stream, node, requests, response_timeout).run().await,
+        Ok(Socket::Tls(stream)) => Exchange::new(stream, node, requests, response_timeout).run().await,
     }
 }

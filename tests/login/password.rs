@@ -1,19 +1,17 @@
 //! Clusters with a password.
 
-use slotwise::FeatureStore;
 use slotwise::devcluster::{ClusterSpec, LocalCluster};
 use slotwise::shard::RedisSettings;
-use slotwise::store::{StoreError, StoreOptions};
 
-use crate::support::features::{Oracle, assert_filled, feature, id, ids, kind, names};
+use crate::open;
+use crate::support::features::{Oracle, assert_filled, feature, id, ids, names};
 use crate::support::{server, start, unique_prefix};
 
 const PASSWORD: &str = "corr3ct/h@rse";
 
-async fn connect(cluster: &LocalCluster, login: &str, prefix: &str) -> Result<FeatureStore, StoreError> {
+fn settings(cluster: &LocalCluster, login: &str) -> RedisSettings {
     let urls = cluster.addrs().into_iter().map(|addr| format!("redis://{login}{addr}"));
-    let settings = RedisSettings::from_urls(urls).unwrap();
-    Box::pin(FeatureStore::connect(settings, vec![kind(prefix)], StoreOptions::default())).await
+    RedisSettings::from_urls(urls).unwrap()
 }
 
 #[tokio::test]
@@ -23,7 +21,7 @@ async fn the_right_password_works_and_a_wrong_one_is_refused_without_being_shown
         spec.extra_config.push((name.to_owned(), PASSWORD.to_owned()));
     }
     let (cluster, prefix) = (start(spec).await, unique_prefix());
-    let store = connect(&cluster, ":corr3ct%2Fh%40rse@", &prefix).await.unwrap();
+    let store = open(settings(&cluster, ":corr3ct%2Fh%40rse@"), &prefix).await.unwrap();
     let asked = ids("u", 0..100);
     Oracle::of(&cluster).await.fill(&prefix, &asked).await;
     assert_filled(&store.batch_get_features(asked, names(&["v"]), None).await.unwrap());
@@ -33,7 +31,7 @@ async fn the_right_password_works_and_a_wrong_one_is_refused_without_being_shown
     let begun = std::time::Instant::now();
     for (login, says) in [(":wr0ng-secret@", "WRONGPASS"), ("ada:wr0ng-secret@", "WRONGPASS"), ("", "NOAUTH")]
     {
-        let error = connect(&cluster, login, &prefix).await.unwrap_err();
+        let error = open(settings(&cluster, login), &prefix).await.unwrap_err();
         let (text, debug) = (error.to_string(), format!("{error:?}"));
         assert!(!debug.contains("wr0ng-secret") && !text.contains("wr0ng-secret"), "{debug}");
         assert!(text.to_uppercase().contains(says) || text.contains("uthentication"), "{login:?}: {text}");
