@@ -9,15 +9,15 @@
 
 mod common;
 
-use std::io::{self, Write};
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
-
+use common::cost::{Begun, Cost, median};
 use common::floor::Floor;
 use common::{Bench, FEATURES_READ, Request, requests};
+use std::io::{self, Write};
+use std::process::ExitCode;
 
 /// Entities of a batch, and batches of a turn.
 const SHAPES: [(usize, usize); 2] = [(1_000, 40), (100, 200)];
@@ -28,7 +28,7 @@ const SEED: u64 = 20_252;
 const LIMITS: [(usize, Way, Way, f64); 3] = [
     (1_000, Way::Lanes, Way::Floor, 1.5),
     (1_000, Way::Lanes, Way::Cluster, 0.35),
-    (1_000, Way::Cluster, Way::Naive, 0.30),
+    (1_000, Way::Lanes, Way::Naive, 0.30),
 ];
 
 /// A way to read a batch.
@@ -50,20 +50,6 @@ impl Way {
             Self::Cluster => "store over cluster",
             Self::Naive => "request per entity",
         }
-    }
-}
-
-/// What a turn cost, per entity.
-#[derive(Clone, Copy)]
-struct Cost {
-    user_us: f64,
-    system_us: f64,
-    wall_us: f64,
-}
-
-impl Cost {
-    fn cpu_us(&self) -> f64 {
-        self.user_us + self.system_us
     }
 }
 
@@ -102,7 +88,7 @@ async fn measure() -> io::Result<ExitCode> {
 
 /// Runs all requests, one after the other.
 async fn turn(way: Way, bench: &Bench, floor: &mut Floor, requests: &[Request]) -> Cost {
-    let (cpu, wall) = (cpu_times(), Instant::now());
+    let begun = Begun::now();
     for request in requests {
         match way {
             Way::Floor => floor.read(&request.ids),
@@ -112,24 +98,7 @@ async fn turn(way: Way, bench: &Bench, floor: &mut Floor, requests: &[Request]) 
         }
     }
     let entities: usize = requests.iter().map(|request| request.ids.len()).sum();
-    let per_entity = |time: Duration| time.as_secs_f64() * 1e6 / entities as f64;
-    let (wall, now) = (wall.elapsed(), cpu_times());
-    Cost {
-        user_us: per_entity(now.0 - cpu.0),
-        system_us: per_entity(now.1 - cpu.1),
-        wall_us: per_entity(wall),
-    }
-}
-
-/// The CPU time of this process so far, in user and in system mode.
-fn cpu_times() -> (Duration, Duration) {
-    let duration = |time: TimeVal| {
-        let seconds = u64::try_from(time.tv_sec()).unwrap_or_default();
-        Duration::from_secs(seconds)
-            + Duration::from_micros(u64::try_from(time.tv_usec()).unwrap_or_default())
-    };
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("every process has a usage");
-    (duration(usage.user_time()), duration(usage.system_time()))
+    Cost::since(&begun, entities)
 }
 
 /// Writes the table of one shape, and its ratios; true where one is beyond its limit.
@@ -164,11 +133,4 @@ fn report(out: &mut impl Write, entities: usize, costs: &[(Way, Vec<Cost>)]) -> 
     }
     writeln!(out)?;
     Ok(beyond)
-}
-
-/// The middle value; not a number where there is none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -111,7 +111,8 @@ fn scan(bytes: &[u8], mut at: usize, cells: &mut Vec<(usize, usize)>, wanted: us
         let Some(line) = bytes[at..].iter().position(|byte| *byte == b'\n') else { break };
         let (kind, digits) = (bytes[at], &bytes[at + 1..at + line - 1]);
         let start = at + line + 1;
-        let number = digits.iter().fold(0, |number, digit| number * 10 + usize::from(digit.wrapping_sub(b'0')));
+        let number =
+            digits.iter().fold(0, |number, digit| number * 10 + usize::from(digit.wrapping_sub(b'0')));
         match kind {
             b'*' => at = start,
             b'$' if digits == b"-1" => {

@@ -2,6 +2,8 @@
 //!
 //! Every value follows from its entity and its feature alone, so that any answer can be checked.
 
+#![allow(dead_code, reason = "every bench uses a part of it")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use slotwise::store::{EntityOptions, StoreOptions, Transport};
 
 use floor::Floor;
 
+pub(crate) mod cost;
 pub(crate) mod floor;
 #[path = "../../tests/support/mod.rs"]
 mod support;

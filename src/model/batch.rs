@@ -27,8 +27,14 @@ impl Span {
         (end != u32::MAX).then_some(Self { start, len: end - start })
     }
 
+    /// Is this the cell of an absent feature?
+    pub fn is_absent(self) -> bool {
+        // No other span is that long.
+        self.len == u32::MAX
+    }
+
     fn slice(self, bytes: &[u8]) -> Option<&[u8]> {
-        if self == Self::ABSENT {
+        if self.is_absent() {
             return None;
         }
         let start = self.start as usize;
@@ -215,7 +221,7 @@ impl FeatureBatchBuilder {
         let start = row as usize * width;
         let spans = self.blocks.get(block as usize).and_then(|block| block.spans.get(start..start + width));
         debug_assert!(spans.is_some(), "row {row} is outside block {block}");
-        let present = spans.unwrap_or_default().iter().filter(|span| **span != Span::ABSENT).count();
+        let present = spans.unwrap_or_default().iter().filter(|span| !span.is_absent()).count();
         let status = RowStatus::of_counts(present, width);
         if let Some(slot) = self.keys.get_mut(key as usize) {
             *slot = Some(RowPlace::Read { block, row, status });

@@ -1,7 +1,6 @@
 //! What goes over a lane's connection: requests of all callers, written together, and their replies in order.
 
 use std::collections::VecDeque;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -21,6 +20,7 @@ use crate::slot::NodeAddr;
 
 use super::super::fault::{KeyFault, PipelineFault};
 use super::lane::{Replies, Request};
+use super::output::Output;
 use super::silence::Silence;
 use super::{LaneError, Malformed};
 
@@ -51,7 +51,7 @@ pub(super) struct Exchange<'a, S> {
     incoming: Vec<Request>,
     /// Requests are in `output` and others may join them before they are written.
     gathering: bool,
-    output: BytesMut,
+    output: Output,
     /// What was written has not all left.
     flushing: bool,
     input: BytesMut,
@@ -85,7 +85,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
             closed: false,
             incoming: Vec::new(),
             gathering: false,
-            output: BytesMut::new(),
+            output: Output::default(),
             flushing: false,
             input: BytesMut::new(),
             waiting: VecDeque::new(),
@@ -118,18 +118,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         if self.poll_requests(context) {
             return Poll::Ready(Ok(Event::Gathered));
         }
-        let writing = !self.output.is_empty();
-        while !self.output.is_empty() {
-            match Pin::new(&mut self.stream).poll_write(context, &self.output) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
-                }
-                Poll::Ready(written) => self.output.advance(written?),
-            }
-        }
-        // TLS keeps the last part back otherwise.
-        if writing && self.output.is_empty() {
+        if !self.output.is_empty() && self.output.poll_write(&mut self.stream, context)?.is_ready() {
+            // TLS keeps the last part back otherwise.
             self.flushing = true;
         }
         if self.flushing && Pin::new(&mut self.stream).poll_flush(context)?.is_ready() {
@@ -161,8 +151,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         for mut request in self.incoming.drain(..) {
             // Whoever has gone already is not served.
             if !request.reply.is_closed() {
-                self.output.extend_from_slice(&request.bytes);
-                request.bytes = Vec::new();
+                self.output.push(std::mem::take(&mut request.bytes));
                 self.waiting.push_back(Waiting { request, taken: now, wanted: true });
             }
         }

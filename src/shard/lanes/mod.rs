@@ -8,6 +8,7 @@ mod encode;
 mod exchange;
 mod lane;
 mod nodes;
+mod output;
 mod replies;
 mod resp;
 mod silence;
