@@ -21,13 +21,16 @@ use crate::model::{BatchSummary, EntityId, FeatureBatch, FeatureName, Unavailabl
 use crate::slot::PlanError;
 use crate::store::{FeatureStore, RequestError};
 
-use super::common::{Common, UsageError, feature_names, same_file, wrong_request};
+use super::common::{
+    Common, UsageError, end_line, feature_names, refuse_binary_on_terminal, same_file, wrong_request,
+};
 use super::progress::{self, Unit, per_second};
 
 const EXAMPLES: &str = "\
 Examples:
   slotwise batch --ids ids.txt --features risk_segment,tx_count_7d > features.ndjson
   slotwise batch --ids - --features country_iso --format csv --output features.csv < ids.txt
+  slotwise batch --ids ids.txt --features tx_count_7d --format arrow --output features.arrows
   slotwise batch --ids ids.json --ids-format json --feature 'a,b' --feature c
 
 One row per id, in the order given; status is found, partial, missing or unavailable. A line that is no id (blank, too \
@@ -62,7 +65,7 @@ pub(super) struct BatchArgs {
     /// One more feature, taken as it is; may be repeated
     #[arg(long, value_name = "NAME")]
     feature: Vec<String>,
-    /// Output format: ndjson, csv or json
+    /// Output format: ndjson, csv, json or arrow (an Arrow IPC stream, binary)
     #[arg(long, default_value_t = Format::Ndjson)]
     format: Format,
     /// Where the rows go; - is standard output
@@ -80,6 +83,9 @@ pub(super) struct BatchArgs {
 pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<ExitCode> {
     let texts = args.features.iter().chain(&args.feature).map(String::as_str);
     let features: Arc<[FeatureName]> = feature_names(texts)?.into();
+    if args.output.as_os_str() == "-" {
+        refuse_binary_on_terminal(args.format)?;
+    }
     // What can be wrong about files shows before anything is connected.
     let ids = IdsReader::open(&args.ids, args.ids_format)?;
     let input_bytes = std::fs::metadata(&args.ids).ok().filter(|file| file.is_file()).map(|file| file.len());
@@ -96,7 +102,7 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
     let started = Instant::now();
     let mut summary = BatchSummary::default();
     let mut reasons = Reasons::default();
-    let mut encoder = args.format.encoder(&projection);
+    let mut encoder = args.format.encoder(&projection)?;
     let mut encoded = Vec::new();
     encoder.begin(&mut encoded);
     let (windows, reader) = read_ahead(ids, batch_size);
@@ -115,16 +121,14 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
         };
         summary.add(batch.summary());
         reasons.add(&batch);
-        encoder.batch(&mut encoded, &batch);
+        encoder.batch(&mut encoded, &batch)?;
         output.write(&mut encoded)?;
         bar.set_position(if input_bytes.is_some() { bytes_read } else { summary.rows() as u64 });
     }
     // A reader that broke down looks like the end of the list.
     reader.await.context("the list of ids was not read to its end")?;
-    encoder.end(&mut encoded, started.elapsed());
-    if encoded.last().is_some_and(|byte| *byte != b'\n') {
-        encoded.push(b'\n');
-    }
+    encoder.end(&mut encoded, started.elapsed())?;
+    end_line(args.format, &mut encoded);
     output.write(&mut encoded)?;
     output.complete()?;
     bar.finish_and_clear();

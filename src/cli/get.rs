@@ -9,7 +9,9 @@ use clap::Args;
 use crate::encode::Format;
 use crate::model::{EntityId, FeatureName, RowStatus};
 
-use super::common::{Common, UsageError, feature_names, wrong_request, wrong_store};
+use super::common::{
+    Common, UsageError, end_line, feature_names, refuse_binary_on_terminal, wrong_request, wrong_store,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +29,7 @@ pub(super) struct GetArgs {
     id: String,
     /// The features; without any, every feature that the entity has
     features: Vec<String>,
-    /// Output format: ndjson, json or csv
+    /// Output format: ndjson, json, csv or arrow (binary)
     #[arg(long, default_value_t = Format::Ndjson)]
     format: Format,
     /// Deadline in milliseconds [default: the config's]
@@ -37,6 +39,7 @@ pub(super) struct GetArgs {
 
 /// Runs the command.
 pub(super) async fn run(common: &Common, args: GetArgs) -> anyhow::Result<ExitCode> {
+    refuse_binary_on_terminal(args.format)?;
     let id = EntityId::new(args.id).map_err(|error| UsageError(format!("ID: {error}")))?;
     let mut features = feature_names(args.features.iter().map(String::as_str))?;
     let store = common.store().await?;
@@ -53,10 +56,8 @@ pub(super) async fn run(common: &Common, args: GetArgs) -> anyhow::Result<ExitCo
     let started = std::time::Instant::now();
     let timeout = args.timeout_ms.map(Duration::from_millis);
     let batch = store.get_features(id, features, timeout).await.map_err(wrong_request)?;
-    let mut out = args.format.encode(&batch, started.elapsed());
-    if !out.ends_with(b"\n") {
-        out.push(b'\n');
-    }
+    let mut out = args.format.encode(&batch, started.elapsed())?;
+    end_line(args.format, &mut out);
     stdout().write_all(&out)?;
     Ok(match batch.row(0).map(|row| row.status) {
         Some(RowStatus::Unavailable) => ExitCode::from(super::DONE_IN_PART),

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Encoder;
 use super::text::{push_cell, push_str};
+use super::{EncodeError, Encoder};
 use crate::model::{BatchSummary, FeatureBatch, Projection, RowView};
 
 /// Writes one JSON document. The summary adds up all its batches.
@@ -35,7 +35,7 @@ impl Encoder for JsonEncoder {
         out.extend_from_slice(b"],\"rows\":[");
     }
 
-    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) {
+    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) -> Result<(), EncodeError> {
         debug_assert_eq!(batch.projection(), &self.projection);
         for row in batch.rows() {
             if !self.first {
@@ -45,9 +45,10 @@ impl Encoder for JsonEncoder {
             encode_row(out, &row);
         }
         self.summary.add(batch.summary());
+        Ok(())
     }
 
-    fn end(&mut self, out: &mut Vec<u8>, elapsed: Duration) {
+    fn end(&mut self, out: &mut Vec<u8>, elapsed: Duration) -> Result<(), EncodeError> {
         let BatchSummary { found, partial, missing, unavailable, shards } = self.summary;
         // Whole microseconds, so three decimals at most; a Vec takes any write.
         #[expect(clippy::cast_precision_loss, reason = "exact below 285 years")]
@@ -57,6 +58,7 @@ impl Encoder for JsonEncoder {
             "],\"summary\":{{\"found\":{found},\"partial\":{partial},\"missing\":{missing},\
              \"unavailable\":{unavailable},\"shards\":{shards},\"elapsed_ms\":{elapsed_ms}}}}}"
         );
+        Ok(())
     }
 }
 
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_features_rows_and_a_summary() {
-        let out = Format::Json.encode(&sample(), Duration::from_nanos(12_345_678));
+        let out = Format::Json.encode(&sample(), Duration::from_nanos(12_345_678)).unwrap();
         let out = String::from_utf8(out).unwrap().replace("},{", "},\n{");
         insta::assert_snapshot!(out, @r#"
         {"features":["risk","a,\"b\""],"rows":[{"id":"u0001","status":"found","values":["low",""]},
@@ -129,9 +131,9 @@ mod tests {
         let mut encoder = JsonEncoder::new(Arc::clone(batch.projection()));
         let mut out = Vec::new();
         encoder.begin(&mut out);
-        encoder.batch(&mut out, &batch);
-        encoder.batch(&mut out, &batch);
-        encoder.end(&mut out, Duration::from_secs(1));
+        encoder.batch(&mut out, &batch).unwrap();
+        encoder.batch(&mut out, &batch).unwrap();
+        encoder.end(&mut out, Duration::from_secs(1)).unwrap();
         let answer: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(answer["rows"].as_array().unwrap().len(), 2 * batch.len());
         insta::assert_snapshot!(answer["summary"], @r#"{"elapsed_ms":1000,"found":4,"missing":2,"partial":2,"shards":3,"unavailable":2}"#);
@@ -139,7 +141,7 @@ mod tests {
 
     #[test]
     fn an_empty_batch_is_a_document_too() {
-        let out = Format::Json.encode(&testing::batch(&[], &[]), Duration::ZERO);
+        let out = Format::Json.encode(&testing::batch(&[], &[]), Duration::ZERO).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"features":[],"rows":[],"summary":{"found":0,"partial":0,"missing":0,"unavailable":0,"shards":3,"elapsed_ms":0}}"#);
     }
 
@@ -147,7 +149,7 @@ mod tests {
         #[test]
         fn any_batch_reads_back_in_order(table in testing::table()) {
             let batch = table.batch();
-            let answer: Value = serde_json::from_slice(&Format::Json.encode(&batch, Duration::ZERO)).unwrap();
+            let answer: Value = serde_json::from_slice(&Format::Json.encode(&batch, Duration::ZERO).unwrap()).unwrap();
             let names: Vec<&str> = answer["features"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
             prop_assert!(names.iter().eq(table.features.iter()));
             let rows = answer["rows"].as_array().unwrap();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Encoder;
 use super::json::{push_head, push_tail};
 use super::text::{push_cell, push_str};
+use super::{EncodeError, Encoder};
 use crate::model::{FeatureBatch, FeatureName, Projection};
 
 /// Writes one line per row, and nothing before or after.
@@ -30,7 +30,7 @@ impl NdjsonEncoder {
 impl Encoder for NdjsonEncoder {
     fn begin(&mut self, _out: &mut Vec<u8>) {}
 
-    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) {
+    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) -> Result<(), EncodeError> {
         debug_assert_eq!(batch.features().len(), self.keys.len());
         for row in batch.rows() {
             push_head(out, &row);
@@ -43,9 +43,12 @@ impl Encoder for NdjsonEncoder {
             push_tail(out, &row);
             out.push(b'\n');
         }
+        Ok(())
     }
 
-    fn end(&mut self, _out: &mut Vec<u8>, _elapsed: Duration) {}
+    fn end(&mut self, _out: &mut Vec<u8>, _elapsed: Duration) -> Result<(), EncodeError> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -59,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_row_is_a_line() {
-        let out = Format::Ndjson.encode(&sample(), Duration::ZERO);
+        let out = Format::Ndjson.encode(&sample(), Duration::ZERO).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
         {"id":"u0001","status":"found","features":{"risk":"low","a,\"b\"":""}}
         {"id":"u \"2\",\n","status":"partial","features":{"risk":"a\"b,c\r\n\u0001\\","a,\"b\"":null}}
@@ -72,7 +75,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_batch_reads_back_in_order(table in testing::table()) {
-            let out = Format::Ndjson.encode(&table.batch(), Duration::ZERO);
+            let out = Format::Ndjson.encode(&table.batch(), Duration::ZERO).unwrap();
             let lines: Vec<&[u8]> = out.split_inclusive(|byte| *byte == b'\n').collect();
             prop_assert_eq!(lines.len(), table.rows.len());
             for (line, (id, cells)) in lines.into_iter().zip(&table.rows) {

@@ -22,11 +22,16 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn batch(&self) -> FeatureBatch {
-        let ids: Arc<[EntityId]> =
-            self.rows.iter().map(|(id, _)| EntityId::new(id.as_str()).unwrap()).collect();
         let features: Arc<[FeatureName]> =
             self.features.iter().map(|name| FeatureName::new(name.as_str()).unwrap()).collect();
-        let mut builder = FeatureBatchBuilder::new(ids.len(), Arc::new(Projection::untyped(features)));
+        self.batch_of(Projection::untyped(features))
+    }
+
+    /// The batch with these columns, which have the names of the features.
+    pub(super) fn batch_of(&self, projection: Projection) -> FeatureBatch {
+        let ids: Arc<[EntityId]> =
+            self.rows.iter().map(|(id, _)| EntityId::new(id.as_str()).unwrap()).collect();
+        let mut builder = FeatureBatchBuilder::new(ids.len(), Arc::new(projection));
         // One block per row, the last row first: answers come in any order.
         for (index, (_, cells)) in self.rows.iter().enumerate().rev() {
             let Some(cells) = cells else { continue };

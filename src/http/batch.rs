@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::encode::Format;
+use crate::encode::{EncodeError, Format};
 use crate::model::{EntityId, FeatureBatch, FeatureName};
 use crate::store::{FeatureStore, RequestError};
 
@@ -33,6 +33,7 @@ const ENCODED_AT_ONCE_CELLS_MAX: usize = 100_000;
             (BatchAnswer = "application/json"),
             (RowLine = "application/x-ndjson"),
             (String = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"),
         )),
         BatchErrors,
     ),
@@ -79,8 +80,13 @@ fn checked(
 
 async fn encoded(format: Format, batch: FeatureBatch, elapsed: Duration) -> Result<Vec<u8>, ApiError> {
     if batch.len().saturating_mul(batch.features().len()) <= ENCODED_AT_ONCE_CELLS_MAX {
-        return Ok(format.encode(&batch, elapsed));
+        return format.encode(&batch, elapsed).map_err(internal);
     }
     let encoding = tokio::task::spawn_blocking(move || format.encode(&batch, elapsed));
-    encoding.await.map_err(|_| ApiError::Internal)
+    encoding.await.map_err(|_| ApiError::Internal)?.map_err(internal)
+}
+
+fn internal(error: EncodeError) -> ApiError {
+    tracing::error!(%error, "an answer could not be written");
+    ApiError::Internal
 }

@@ -5,7 +5,7 @@ use crate::source::{Source, rust_files};
 use crate::{Allowed, Violation, assert_none, except};
 
 /// A crate, and where it may be named.
-const FENCES: [(&str, Where); 10] = [
+const FENCES: [(&str, Where); 14] = [
     ("redis", Where::Only(&["src/shard/"])),
     ("axum", Where::Only(&["src/http/"])),
     ("hyper", Where::Only(&["src/http/"])),
@@ -13,6 +13,10 @@ const FENCES: [(&str, Where); 10] = [
     ("tower", Where::Only(&["src/http/"])),
     ("tower_http", Where::Only(&["src/http/"])),
     ("utoipa", Where::Only(&["src/http/"])),
+    ("arrow_array", Where::Only(&["src/encode/"])),
+    ("arrow_buffer", Where::Only(&["src/encode/"])),
+    ("arrow_ipc", Where::Only(&["src/encode/"])),
+    ("arrow_schema", Where::Only(&["src/encode/"])),
     ("clap", Where::Only(&["src/cli/", "src/main.rs"])),
     ("anyhow", Where::Only(&["src/cli/", "src/main.rs"])),
     ("tokio", Where::AllBut(&["src/model/", "src/slot/", "src/encode/"])),
