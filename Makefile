@@ -26,7 +26,7 @@ bench: ## Run every benchmark (SLOTWISE_REDIS_URL: against that cluster)
 lint: ## Formatting, lints, documentation, shell scripts
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	RUSTFLAGS="$${RUSTFLAGS:-} -D warnings" $(CARGO) check --no-default-features
+	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
 

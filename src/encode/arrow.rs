@@ -5,8 +5,9 @@
 //! there why. A feature may be called as one of the other columns: theirs are the first place and the last two.
 
 mod column;
-mod number;
+mod parse;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,7 +123,7 @@ impl Encoder for ArrowEncoder {
     }
 }
 
-fn failed(cause: impl ToString) -> EncodeError {
+fn failed(cause: impl fmt::Display) -> EncodeError {
     EncodeError { format: Format::Arrow, cause: cause.to_string() }
 }
 

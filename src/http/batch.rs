@@ -80,13 +80,13 @@ fn checked(
 
 async fn encoded(format: Format, batch: FeatureBatch, elapsed: Duration) -> Result<Vec<u8>, ApiError> {
     if batch.len().saturating_mul(batch.features().len()) <= ENCODED_AT_ONCE_CELLS_MAX {
-        return format.encode(&batch, elapsed).map_err(internal);
+        return format.encode(&batch, elapsed).map_err(|error| internal(&error));
     }
     let encoding = tokio::task::spawn_blocking(move || format.encode(&batch, elapsed));
-    encoding.await.map_err(|_| ApiError::Internal)?.map_err(internal)
+    encoding.await.map_err(|_| ApiError::Internal)?.map_err(|error| internal(&error))
 }
 
-fn internal(error: EncodeError) -> ApiError {
+fn internal(error: &EncodeError) -> ApiError {
     tracing::error!(%error, "an answer could not be written");
     ApiError::Internal
 }

@@ -7,8 +7,8 @@ use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
 use arrow_buffer::{BooleanBufferBuilder, NullBufferBuilder, OffsetBuffer};
 use arrow_schema::DataType;
 
-use super::number::{float64, int64};
-use crate::model::{Column, FeatureType, FeatureValue, RowStatus, RowView, TypedValue};
+use super::parse::{boolean, float64, int64};
+use crate::model::{Column, FeatureType, FeatureValue, RowStatus, RowView};
 
 /// Most bytes of text in one array: its offsets are of 32 bits.
 pub(super) const TEXT_BYTES_MAX: usize = i32::MAX as usize;
@@ -135,10 +135,7 @@ fn booleans(cells: Cells<'_>, mut wrong: impl FnMut(usize)) -> BooleanArray {
     let mut values = BooleanBufferBuilder::new(len);
     let mut nulls = NullBufferBuilder::new(len);
     for (row, cell) in cells.iter().enumerate() {
-        let value = cell.and_then(|bytes| match FeatureType::Bool.parse(bytes) {
-            Some(TypedValue::Bool(value)) => Some(value),
-            _ => None,
-        });
+        let value = cell.and_then(boolean);
         if cell.is_some() && value.is_none() {
             wrong(row);
         }

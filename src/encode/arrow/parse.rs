@@ -1,4 +1,4 @@
-//! Numbers from decimal text, as [`FeatureType::parse`] reads them, with a short way for the usual ones.
+//! Numbers and booleans from text, as [`FeatureType::parse`] reads them, with a short way for the usual ones.
 
 use crate::model::{FeatureType, TypedValue};
 
@@ -24,6 +24,18 @@ pub(super) fn float64(text: &[u8]) -> Option<f64> {
         Some(TypedValue::Float64(value)) => Some(value),
         _ => None,
     })
+}
+
+/// The truth that the text says.
+pub(super) fn boolean(text: &[u8]) -> Option<bool> {
+    match text {
+        b"true" => Some(true),
+        b"false" => Some(false),
+        other => match FeatureType::Bool.parse(other) {
+            Some(TypedValue::Bool(value)) => Some(value),
+            _ => None,
+        },
+    }
 }
 
 fn usual_int(text: &[u8]) -> Option<i64> {
@@ -82,6 +94,8 @@ mod tests {
 
     /// Both ways of reading give the same, bit by bit.
     fn agree(text: &str) {
+        let reference = FeatureType::Bool.parse(text.as_bytes());
+        assert_eq!(boolean(text.as_bytes()).map(TypedValue::Bool), reference, "{text:?}");
         let reference = FeatureType::Int64.parse(text.as_bytes());
         assert_eq!(int64(text.as_bytes()).map(TypedValue::Int64), reference, "{text:?}");
         let bits = |value: Option<TypedValue<'_>>| match value {
@@ -132,6 +146,9 @@ mod tests {
             "9223372036854775808",
             "999999999999999999",
             "9999999999999999999",
+            "true",
+            "false",
+            "True",
             "4.9e-324",
             "1.7976931348623157e308",
         ] {
