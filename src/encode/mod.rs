@@ -1,12 +1,13 @@
 //! Output formats, one file each, straight from the cells of a [`FeatureBatch`].
 //!
-//! Invariants: rows keep their order and their status; an absent feature never looks like an empty value; no
-//! byte of a value is changed; nothing is built per row or per value besides the output.
+//! Invariants: rows keep their order and their status; an absent feature never looks like an empty value, a value that
+//! is not of its type never like an absent one; nothing is built per row or per value besides the output.
 
 mod csv;
 mod json;
 mod ndjson;
 mod text;
+mod value;
 
 use std::fmt;
 use std::str::FromStr;
