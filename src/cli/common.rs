@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use crate::config::{Config, ConfigError, Overrides};
-use crate::model::FeatureName;
+use crate::model::{FeatureName, Projection};
 use crate::store::{FeatureStore, RequestError, StoreError};
 
 /// The command was called in a way that can't be right; exit status 2.
@@ -119,6 +120,20 @@ pub(super) fn feature_names<'t>(
         FeatureName::new(text).map_err(|error| UsageError(format!("feature {}: {error}", number + 1)).into())
     };
     texts.into_iter().enumerate().map(parse).collect()
+}
+
+/// What is to be read: the features of that set, or these.
+pub(super) fn projection(
+    store: &FeatureStore,
+    set: Option<&str>,
+    features: Vec<FeatureName>,
+    defaults: bool,
+) -> anyhow::Result<Arc<Projection>> {
+    let projection = match set {
+        Some(name) => store.feature_set(name, defaults),
+        None => store.projection(features, defaults),
+    };
+    projection.map_err(wrong_request)
 }
 
 /// True where both paths lead to one file that exists.
