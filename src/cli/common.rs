@@ -3,12 +3,13 @@
 use std::io::{IsTerminal, stdout};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use crate::config::{Config, ConfigError, Overrides};
 use crate::encode::Format;
-use crate::model::FeatureName;
+use crate::model::{FeatureName, Projection};
 use crate::store::{FeatureStore, RequestError, StoreError};
 
 /// The command was called in a way that can't be right; exit status 2.
@@ -138,6 +139,20 @@ pub(super) fn end_line(format: Format, out: &mut Vec<u8>) {
     if format.is_text() && out.last().is_some_and(|byte| *byte != b'\n') {
         out.push(b'\n');
     }
+}
+
+/// What is to be read: the features of that set, or these.
+pub(super) fn projection(
+    store: &FeatureStore,
+    set: Option<&str>,
+    features: Vec<FeatureName>,
+    defaults: bool,
+) -> anyhow::Result<Arc<Projection>> {
+    let projection = match set {
+        Some(name) => store.feature_set(name, defaults),
+        None => store.projection(features, defaults),
+    };
+    projection.map_err(wrong_request)
 }
 
 /// True where both paths lead to one file that exists.

@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 use common::Common;
 
-/// Exit status of a run that is done, but for rows that were rejected or unavailable.
+/// Exit status of a run that is done, but for rows that were rejected or unavailable, or values not of their type.
 const DONE_IN_PART: u8 = 3;
 
 const EXAMPLES: &str = "\
@@ -35,7 +35,8 @@ Examples:
   slotwise batch --ids ids.txt --features risk_segment,tx_count_7d --output features.ndjson
   slotwise serve --config slotwise.toml                     the production server
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but some rows were rejected or unavailable.";
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but some rows were rejected or unavailable, or \
+some values not of their type.";
 
 /// Serves machine-learning features out of Redis Cluster: one pipeline per shard, all shards at once, answers in
 /// order, within a deadline, every gap explained.

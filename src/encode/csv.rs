@@ -1,7 +1,7 @@
 //! A header `id,status,<features…>` and one record per row, quoted as RFC 4180 says, lines ending in LF.
 //!
 //! An absent feature is an empty cell and an empty value is `""`, so that they differ. Value bytes are written
-//! as they are. There is no column for the reason of an unavailable row; JSON and NDJSON have it.
+//! as they are, of whatever type: what is not of its type can be seen in JSON and NDJSON. There is no column for the reason of an unavailable row; JSON and NDJSON have it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +91,19 @@ mod tests {
         u🦀,missing,,
         u0004,unavailable,,
         u0001,found,��,é
+        "#);
+    }
+
+    #[test]
+    fn values_are_written_as_they_are_kept_with_defaults_in_the_place_of_absent_ones() {
+        let out = Format::Csv.encode(&testing::typed_sample(), Duration::ZERO).unwrap();
+        insta::assert_snapshot!(String::from_utf8_lossy(&out), @r#"
+        id,status,count,score,vip,seen,name,other
+        whole,found,+12,0.50,true,1760000000000,"a""b",7
+        wrong,found,12.5,half,yes,"",�,7
+        partial,partial,0,NaN,,,"",
+        missing,missing,0,,,,"",
+        away,unavailable,,,,,,
         "#);
     }
 

@@ -1,7 +1,7 @@
 //! Output formats, one file each, straight from the cells of a [`FeatureBatch`].
 //!
-//! Invariants: rows keep their order and their status; an absent feature never looks like an empty value; no
-//! byte of a value is changed; nothing is built per row or per value besides the output.
+//! Invariants: rows keep their order and their status; an absent feature never looks like an empty value, a value that
+//! is not of its type never like an absent one; nothing is built per row or per value besides the output.
 
 #[cfg(feature = "arrow")]
 mod arrow;
@@ -9,6 +9,7 @@ mod csv;
 mod json;
 mod ndjson;
 mod text;
+mod value;
 
 use std::fmt;
 use std::str::FromStr;

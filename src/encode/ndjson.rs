@@ -1,9 +1,11 @@
-//! One row a line: `{"id":…,"status":…,"features":{"name":value-or-null,…}}`, with `"error"` where unavailable.
+//! One row a line: `{"id":…,"status":…,"features":{"name":value-or-null,…}}`, with `"error"` where unavailable. Values
+//! are as in JSON.
 
 use std::time::Duration;
 
 use super::json::{push_head, push_tail};
-use super::text::{push_cell, push_str};
+use super::text::push_str;
+use super::value::push_cell;
 use super::{EncodeError, Encoder};
 use crate::model::{FeatureBatch, FeatureName, Projection};
 
@@ -35,9 +37,9 @@ impl Encoder for NdjsonEncoder {
         for row in batch.rows() {
             push_head(out, &row);
             out.extend_from_slice(b",\"features\":{");
-            for (key, cell) in self.keys.iter().zip(row.values()) {
+            for (key, (column, cell)) in self.keys.iter().zip(row.cells()) {
                 out.extend_from_slice(key);
-                push_cell(out, cell);
+                push_cell(out, column, cell);
             }
             out.push(b'}');
             push_tail(out, &row);
@@ -69,6 +71,18 @@ mod tests {
         {"id":"u🦀","status":"missing","features":{"risk":null,"a,\"b\"":null}}
         {"id":"u0004","status":"unavailable","features":{"risk":null,"a,\"b\"":null},"error":"deadline exceeded; last: shard said \"LOADING\""}
         {"id":"u0001","status":"found","features":{"risk":{"base64":"//4="},"a,\"b\"":"é"}}
+        "#);
+    }
+
+    #[test]
+    fn values_are_written_as_their_types() {
+        let out = Format::Ndjson.encode(&testing::typed_sample(), Duration::ZERO).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+        {"id":"whole","status":"found","features":{"count":12,"score":0.50,"vip":true,"seen":1760000000000,"name":"a\"b","other":"7"}}
+        {"id":"wrong","status":"found","features":{"count":{"unparsable":"12.5"},"score":{"unparsable":"half"},"vip":{"unparsable":"yes"},"seen":{"unparsable":""},"name":{"unparsable":{"base64":"/w=="}},"other":"7"}}
+        {"id":"partial","status":"partial","features":{"count":0,"score":"NaN","vip":null,"seen":null,"name":"","other":null}}
+        {"id":"missing","status":"missing","features":{"count":0,"score":null,"vip":null,"seen":null,"name":"","other":null}}
+        {"id":"away","status":"unavailable","features":{"count":null,"score":null,"vip":null,"seen":null,"name":null,"other":null},"error":"deadline exceeded; last: shard said \"LOADING\""}
         "#);
     }
 

@@ -12,5 +12,6 @@ mod login;
 mod older_server;
 mod reads;
 mod refused_reads;
+mod schema;
 mod streaming;
 mod writes;
