@@ -22,6 +22,12 @@ use super::wire::{BatchAnswer, BatchRequest, RowLine};
 /// Cells up to which an answer is written at once; a larger one would hold up other requests of the thread.
 const ENCODED_AT_ONCE_CELLS_MAX: usize = 100_000;
 
+/// An Arrow IPC stream.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only its description is used")]
+struct ArrowStream(Vec<u8>);
+
 /// Read features of many entities.
 ///
 /// One row per id, in the order of `ids`, each with a status. Rows whose shard could not answer are `unavailable`
@@ -33,7 +39,7 @@ const ENCODED_AT_ONCE_CELLS_MAX: usize = 100_000;
             (BatchAnswer = "application/json"),
             (RowLine = "application/x-ndjson"),
             (String = "text/csv"),
-            (Vec<u8> = "application/vnd.apache.arrow.stream"),
+            (ArrowStream = "application/vnd.apache.arrow.stream"),
         )),
         BatchErrors,
     ),
