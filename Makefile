@@ -9,7 +9,7 @@ WITH_REDIS = folder="$$(scripts/redis.sh)" && export SLOTWISE_REDIS_SERVER="$$fo
 # The same, but only one that speaks TLS will do.
 WITH_TLS_REDIS = folder="$$(scripts/redis.sh --tls)" && export SLOTWISE_REDIS_SERVER="$$folder/redis-server" &&
 
-.PHONY: help demo test bench lint ci redis build check-old-server check-cpu
+.PHONY: help demo test bench lint ci redis build check-old-server check-arrow check-cpu
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -28,10 +28,11 @@ bench: ## Run every benchmark (SLOTWISE_REDIS_URL: against that cluster)
 lint: ## Formatting, lints, documentation, shell scripts
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
 
-ci: lint test check-old-server check-cpu ## What CI runs
+ci: lint test check-old-server check-arrow check-cpu ## What CI runs
 
 redis: ## Find or build a suitable server, with TLS; the last line is its folder
 	@scripts/redis.sh --tls
@@ -41,6 +42,9 @@ build: ## Build the program
 
 check-old-server: ## A server that is too old is refused by name (needs one: SLOTWISE_OLD_REDIS_SERVER, or Debian 12's redis-server)
 	@$(CARGO) build --quiet && scripts/check-old-server.sh "$${CARGO_TARGET_DIR:-target}/debug/slotwise"
+
+check-arrow: ## What pyarrow reads back is what was written (needs python3 with venv and pip)
+	@$(CARGO) build --quiet && $(WITH_REDIS) scripts/check-arrow.sh "$${CARGO_TARGET_DIR:-target}/debug/slotwise"
 
 check-cpu: ## Client CPU per entity: at most 0.30 of that of one request per entity
 	@$(WITH_REDIS) $(CARGO) bench --quiet --bench cpu_per_entity -- --check

@@ -10,7 +10,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use slotwise::encode::Format;
 use slotwise::model::limits::PIPELINE_COMMANDS_MAX;
 use slotwise::model::{
-    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, ReplyBlock, Span, UnavailableReason,
+    Column, EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, FeatureType, Projection, ReplyBlock,
+    Span, UnavailableReason,
 };
 use slotwise::slot::{
     Cohort, CohortIndex, CohortTag, KeyLayout, KeySet, NodeAddr, Plan, SLOT_COUNT, Shard, Slot, Topology,
@@ -61,6 +62,45 @@ fn block(rows: usize) -> ReplyBlock {
     ReplyBlock { bytes: b"12.34".repeat(cells).into(), spans: (0..cells).map(span).collect() }
 }
 
+/// Values of the lengths that features have; one in twenty absent. The types are those of [`typed`].
+fn mixed_block(rows: usize) -> ReplyBlock {
+    let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+    for cell in 0..rows * FEATURES {
+        let mixed = (cell as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17;
+        let value = match cell % FEATURES {
+            0 => "GB".to_owned(),
+            1 => "medium".to_owned(),
+            2 => (mixed % 2_400).to_string(),
+            4 => format!("{}.{:02}", mixed % 350, mixed % 97),
+            5 => format!("0.{mixed}"),
+            6 => (1_760_000_000_000 + mixed % 1_000_000_000).to_string(),
+            7 => "android-51be".to_owned(),
+            8 => mixed.is_multiple_of(2).to_string(),
+            _ => (mixed % 80).to_string(),
+        };
+        let start = bytes.len();
+        bytes.extend_from_slice(value.as_bytes());
+        let absent = cell % 20 == 17;
+        spans.push(if absent { Span::ABSENT } else { Span::new(start, value.len()).expect("a span") });
+    }
+    ReplyBlock { bytes: bytes.into(), spans }
+}
+
+/// The columns of [`mixed_block`].
+fn typed() -> Arc<Projection> {
+    let column = |(number, name): (usize, &FeatureName)| {
+        let feature_type = match number {
+            0 | 1 | 7 => FeatureType::String,
+            4 | 5 => FeatureType::Float64,
+            6 => FeatureType::TimestampMs,
+            8 => FeatureType::Bool,
+            _ => FeatureType::Int64,
+        };
+        Column { name: name.clone(), feature_type: Some(feature_type), default: None }
+    };
+    Arc::new(Projection::new(features().iter().enumerate().map(column).collect::<Vec<_>>()))
+}
+
 /// The keys of each block, as a plan over three shards hands them out.
 fn keys_of_blocks(keys: &KeySet) -> Vec<Vec<u32>> {
     let plan = Plan::new(keys, keys.numbers(), &topology(), PIPELINE_COMMANDS_MAX);
@@ -69,11 +109,10 @@ fn keys_of_blocks(keys: &KeySet) -> Vec<Vec<u32>> {
 
 fn merge(
     ids: &Arc<[EntityId]>,
-    features: &Arc<[FeatureName]>,
+    projection: &Arc<Projection>,
     blocks: Vec<(Vec<u32>, ReplyBlock)>,
 ) -> FeatureBatch {
-    let mut builder =
-        FeatureBatchBuilder::new(ids.len(), Arc::new(Projection::untyped(Arc::clone(features))));
+    let mut builder = FeatureBatchBuilder::new(ids.len(), Arc::clone(projection));
     for (keys, block) in blocks {
         let block = builder.add_block(block);
         for (row, key) in (0..).zip(keys) {
@@ -109,26 +148,29 @@ fn plan(criterion: &mut Criterion) {
 }
 
 fn merge_and_encode(criterion: &mut Criterion) {
-    let (ids, features) = (ids(), features());
+    let ids = ids();
+    let untyped = Arc::new(Projection::untyped(features()));
     let keys = KeySet::new(&ids, &layout(Vec::new())).expect("keys");
-    let blocks: Vec<(Vec<u32>, ReplyBlock)> =
-        keys_of_blocks(&keys).into_iter().map(|keys| (keys.clone(), block(keys.len()))).collect();
+    let blocks = |block: fn(usize) -> ReplyBlock| -> Vec<(Vec<u32>, ReplyBlock)> {
+        keys_of_blocks(&keys).into_iter().map(|keys| (keys.clone(), block(keys.len()))).collect()
+    };
+    let even = blocks(block);
     let mut group = criterion.benchmark_group("batch");
     group.throughput(Throughput::Elements(u64::from(IDS)));
     group.bench_function("merge", |bencher| {
-        let blocks = || blocks.clone();
-        bencher.iter_batched(
-            blocks,
-            |blocks| merge(&ids, &features, blocks),
-            criterion::BatchSize::SmallInput,
-        );
+        let even = || even.clone();
+        bencher.iter_batched(even, |even| merge(&ids, &untyped, even), criterion::BatchSize::SmallInput);
     });
-    let batch = merge(&ids, &features, blocks);
-    assert_eq!(batch.value(0, 0), Some(&b"12.34"[..]), "the batch that is encoded holds values");
-    for format in Format::ALL {
-        group.bench_function(BenchmarkId::new("encode", format), |bencher| {
-            bencher.iter(|| format.encode(black_box(&batch), Duration::from_millis(5)));
-        });
+    let even = merge(&ids, &untyped, even.clone());
+    assert_eq!(even.value(0, 0), Some(&b"12.34"[..]), "the batch that is encoded holds values");
+    let mixed = |projection| merge(&ids, projection, blocks(mixed_block));
+    let batches = [("encode", even), ("encode_mixed", mixed(&untyped)), ("encode_typed", mixed(&typed()))];
+    for (name, batch) in &batches {
+        for format in Format::ALL {
+            group.bench_function(BenchmarkId::new(*name, format), |bencher| {
+                bencher.iter(|| format.encode(black_box(batch), Duration::from_millis(5)));
+            });
+        }
     }
     group.finish();
 }

@@ -9,30 +9,35 @@ use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 use anyhow::{Context, bail};
-use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use clap::{ArgGroup, Args};
 use futures::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::encode::Format;
 use crate::ingest::{IdsError, IdsFormat, IdsReader};
-use crate::model::{BatchSummary, EntityId, FeatureBatch, FeatureName, UnavailableReason};
+use crate::model::{BatchSummary, EntityId, FeatureBatch, FeatureType, Projection, UnavailableReason};
 use crate::slot::PlanError;
 use crate::store::{FeatureStore, RequestError};
 
-use super::common::{Common, UsageError, feature_names, same_file, wrong_request};
+use super::common::{
+    Common, UsageError, end_line, feature_names, projection, refuse_binary_on_terminal, same_file,
+    wrong_request,
+};
 use super::progress::{self, Unit, per_second};
 
 const EXAMPLES: &str = "\
 Examples:
   slotwise batch --ids ids.txt --features risk_segment,tx_count_7d > features.ndjson
   slotwise batch --ids - --features country_iso --format csv --output features.csv < ids.txt
+  slotwise batch --ids ids.txt --features tx_count_7d --format arrow --output features.arrows
   slotwise batch --ids ids.json --ids-format json --feature 'a,b' --feature c
+  slotwise batch --config slotwise.toml --ids ids.txt --feature-set fraud_v3 --defaults
 
 One row per id, in the order given; status is found, partial, missing or unavailable. A line that is no id (blank, too \
 long, not UTF-8) ends the run and is named. Exit status 3 where a row is \
-unavailable. An output file gets its name when it is complete; until then it is called FILE.partial.";
+unavailable or a value is not of its type; the closing lines count both. An output file gets its name when it is complete; until then it is called FILE.partial.";
 
 /// Windows that are read from Redis while an earlier one is written out.
 const WINDOWS_IN_FLIGHT: usize = 2;
@@ -48,7 +53,8 @@ const OUTPUT_BUFFER_BYTES: usize = 1 << 18;
 
 /// Arguments of `slotwise batch`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("asked").required(true).multiple(true)
+    .args(["features", "feature", "feature_set"]))]
 pub(super) struct BatchArgs {
     /// The ids, one a line; - is standard input
     #[arg(long, value_name = "FILE")]
@@ -57,12 +63,18 @@ pub(super) struct BatchArgs {
     #[arg(long, default_value_t = IdsFormat::Lines)]
     ids_format: IdsFormat,
     /// Features, separated by commas
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', required_unless_present = "feature")]
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     features: Vec<String>,
     /// One more feature, taken as it is; may be repeated
     #[arg(long, value_name = "NAME")]
     feature: Vec<String>,
-    /// Output format: ndjson, csv or json
+    /// A set of features that the config names, in the place of --features
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["features", "feature"])]
+    feature_set: Option<String>,
+    /// Put the schema's defaults in the place of absent values
+    #[arg(long)]
+    defaults: bool,
+    /// Output format: ndjson, csv, json or arrow (an Arrow IPC stream, binary)
     #[arg(long, default_value_t = Format::Ndjson)]
     format: Format,
     /// Where the rows go; - is standard output
@@ -79,29 +91,33 @@ pub(super) struct BatchArgs {
 /// Runs the command.
 pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<ExitCode> {
     let texts = args.features.iter().chain(&args.feature).map(String::as_str);
-    let features: Arc<[FeatureName]> = feature_names(texts)?.into();
+    let features = feature_names(texts)?;
+    if args.output.as_os_str() == "-" {
+        refuse_binary_on_terminal(args.format)?;
+    }
     // What can be wrong about files shows before anything is connected.
     let ids = IdsReader::open(&args.ids, args.ids_format)?;
     let input_bytes = std::fs::metadata(&args.ids).ok().filter(|file| file.is_file()).map(|file| file.len());
     let store = common.store().await?;
-    let batch_size = batch_size(&store, &args, features.len())?;
+    let projection = projection(&store, args.feature_set.as_deref(), features, args.defaults)?;
+    let batch_size = batch_size(&store, &args, projection.len())?;
     let timeout = args.timeout_ms.map(Duration::from_millis);
     let timeout = timeout.unwrap_or_else(|| WINDOW_TIMEOUT.min(store.limits().request_timeout_max));
     // A read of nothing says what is wrong with all of them, before there is an output file.
-    let nothing = store.batch_get_features([], Arc::clone(&features), Some(timeout)).await;
-    let projection = Arc::clone(nothing.map_err(wrong_request)?.projection());
+    store.batch_get_projection([], Arc::clone(&projection), Some(timeout)).await.map_err(wrong_request)?;
     let mut output = Output::create(&args.output, &args.ids)?;
 
     let bar = progress::bar(input_bytes, if input_bytes.is_some() { Unit::Bytes } else { Unit::Rows });
     let started = Instant::now();
     let mut summary = BatchSummary::default();
     let mut reasons = Reasons::default();
-    let mut encoder = args.format.encoder(&projection);
+    let mut unparsable = vec![0; projection.len()];
+    let mut encoder = args.format.encoder(&projection)?;
     let mut encoded = Vec::new();
     encoder.begin(&mut encoded);
     let (windows, reader) = read_ahead(ids, batch_size);
     let source = args.ids.to_string_lossy();
-    let reads = windows.map(|window| read(&store, Arc::clone(&features), timeout, window, &source));
+    let reads = windows.map(|window| read(&store, Arc::clone(&projection), timeout, window, &source));
     let mut answers = reads.buffered(WINDOWS_IN_FLIGHT);
     while let Some(answer) = answers.next().await {
         let (batch, bytes_read) = match answer {
@@ -115,22 +131,23 @@ pub(super) async fn run(common: &Common, args: BatchArgs) -> anyhow::Result<Exit
         };
         summary.add(batch.summary());
         reasons.add(&batch);
-        encoder.batch(&mut encoded, &batch);
+        batch.count_unparsable(&mut unparsable);
+        encoder.batch(&mut encoded, &batch)?;
         output.write(&mut encoded)?;
         bar.set_position(if input_bytes.is_some() { bytes_read } else { summary.rows() as u64 });
     }
     // A reader that broke down looks like the end of the list.
     reader.await.context("the list of ids was not read to its end")?;
-    encoder.end(&mut encoded, started.elapsed());
-    if encoded.last().is_some_and(|byte| *byte != b'\n') {
-        encoded.push(b'\n');
-    }
+    encoder.end(&mut encoded, started.elapsed())?;
+    end_line(args.format, &mut encoded);
     output.write(&mut encoded)?;
     output.complete()?;
     bar.finish_and_clear();
     closing_line(&summary, started.elapsed())?;
     reasons.write()?;
-    Ok(if summary.unavailable > 0 { ExitCode::from(super::DONE_IN_PART) } else { ExitCode::SUCCESS })
+    write_unparsable(&projection, &unparsable)?;
+    let whole = summary.unavailable == 0 && unparsable.iter().all(|values| *values == 0);
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(super::DONE_IN_PART) })
 }
 
 /// Ids of one window: what is asked for, within the limits of a batch, or as many as fit.
@@ -184,13 +201,13 @@ fn read_ahead(
 
 async fn read(
     store: &FeatureStore,
-    features: Arc<[FeatureName]>,
+    projection: Arc<Projection>,
     timeout: Duration,
     window: Result<Window, IdsError>,
     source: &str,
 ) -> anyhow::Result<(FeatureBatch, u64)> {
     let Window { ids, first_line, bytes_read } = window?;
-    match store.batch_get_features(ids, features, Some(timeout)).await {
+    match store.batch_get_projection(ids, projection, Some(timeout)).await {
         Ok(batch) => Ok((batch, bytes_read)),
         // One id a line: its place in the window gives its line.
         Err(RequestError::Plan(PlanError::Key { index, error })) => {
@@ -213,6 +230,15 @@ fn closing_line(summary: &BatchSummary, elapsed: Duration) -> std::io::Result<()
         elapsed.as_secs_f64(),
         per_second(summary.rows() as u64, elapsed)
     )
+}
+
+/// Says of each feature how many values are not of its type, where there are any.
+fn write_unparsable(projection: &Projection, counts: &[u64]) -> std::io::Result<()> {
+    for (column, values) in projection.columns().iter().zip(counts).filter(|(_, values)| **values > 0) {
+        let feature_type = column.feature_type.map_or("", FeatureType::as_str);
+        writeln!(stderr(), "unparsable: {values} values of {:?} are no {feature_type}", column.name)?;
+    }
+    Ok(())
 }
 
 /// Why rows were unavailable, for those whose format has no place for it.

@@ -1,12 +1,15 @@
 //! Flags that every command takes, and the store that follows from them.
 
+use std::io::{IsTerminal, stdout};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use crate::config::{Config, ConfigError, Overrides};
-use crate::model::FeatureName;
+use crate::encode::Format;
+use crate::model::{FeatureName, Projection};
 use crate::shard::tls::TlsFiles;
 use crate::store::{FeatureStore, RequestError, StoreError};
 
@@ -126,6 +129,37 @@ pub(super) fn feature_names<'t>(
         FeatureName::new(text).map_err(|error| UsageError(format!("feature {}: {error}", number + 1)).into())
     };
     texts.into_iter().enumerate().map(parse).collect()
+}
+
+/// Refuses a format that no person can read where standard output is a terminal.
+pub(super) fn refuse_binary_on_terminal(format: Format) -> Result<(), UsageError> {
+    if format.is_text() || !stdout().is_terminal() {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "--format {format} is binary, and standard output is a terminal; send it to a file or a pipe"
+    )))
+}
+
+/// Ends text with a line break; a binary format is complete as it is.
+pub(super) fn end_line(format: Format, out: &mut Vec<u8>) {
+    if format.is_text() && out.last().is_some_and(|byte| *byte != b'\n') {
+        out.push(b'\n');
+    }
+}
+
+/// What is to be read: the features of that set, or these.
+pub(super) fn projection(
+    store: &FeatureStore,
+    set: Option<&str>,
+    features: Vec<FeatureName>,
+    defaults: bool,
+) -> anyhow::Result<Arc<Projection>> {
+    let projection = match set {
+        Some(name) => store.feature_set(name, defaults),
+        None => store.projection(features, defaults),
+    };
+    projection.map_err(wrong_request)
 }
 
 /// True where both paths lead to one file that exists.

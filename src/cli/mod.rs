@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 use common::Common;
 
-/// Exit status of a run that is done, but for rows that were rejected or unavailable.
+/// Exit status of a run that is done, but for rows that were rejected or unavailable, or values not of their type.
 const DONE_IN_PART: u8 = 3;
 
 const EXAMPLES: &str = "\
@@ -38,7 +38,8 @@ Examples:
 Environment: SLOTWISE_REDIS_URL, SLOTWISE_REDIS_USERNAME, SLOTWISE_REDIS_PASSWORD; for rediss:// PEM files in
 SLOTWISE_REDIS_TLS_CA_FILE, SLOTWISE_REDIS_TLS_CERT_FILE and SLOTWISE_REDIS_TLS_KEY_FILE.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but some rows were rejected or unavailable.";
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but some rows were rejected or unavailable, or \
+some values not of their type.";
 
 /// Serves machine-learning features out of Redis Cluster: one pipeline per shard, all shards at once, answers in
 /// order, within a deadline, every gap explained.

@@ -1,4 +1,4 @@
-//! `[[entity]]`: kinds of entity with their prefixes, TTLs and cohorts.
+//! `[[entity]]`: kinds of entity with their prefixes, TTLs, schemas and cohorts.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use crate::model::limits::{COHORT_MEMBERS_MAX, TTL_SECONDS_MAX};
 use crate::slot::CohortTag;
 use crate::store::{CohortMembers, CohortOptions, EntityOptions};
 
+use super::schema::{self, RawFeature, RawFeatureSet};
 use super::{ConfigError, DEFAULT_ENTITY, Overrides};
 
 /// Time between two readings of a cohort's Redis set, where none is given.
@@ -22,6 +23,10 @@ pub(super) struct RawEntity {
     prefix: Option<String>,
     batch_ttl_seconds: Option<u64>,
     streaming_ttl_seconds: Option<u64>,
+    #[serde(default)]
+    feature: Vec<RawFeature>,
+    #[serde(default)]
+    feature_set: Vec<RawFeatureSet>,
     #[serde(default)]
     cohort: Vec<RawCohort>,
 }
@@ -96,6 +101,7 @@ impl RawEntity {
                 }
             }
         }
+        options.schema = schema::validate(self.feature, &self.feature_set, field)?;
         for (number, cohort) in self.cohort.into_iter().enumerate() {
             let cohort = cohort.validate(&format!("{field}.cohort[{number}]"), folder)?;
             if options.cohorts.iter().any(|other| other.name == cohort.name) {

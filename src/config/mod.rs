@@ -7,6 +7,7 @@ mod entity;
 mod http;
 mod read;
 mod redis;
+mod schema;
 
 use std::path::{Path, PathBuf};
 
@@ -281,6 +282,8 @@ mod tests {
         assert_eq!(format!("{:?}", config.redis.unwrap()), format!("{default:?}"));
         let kinds: Vec<_> = config.entities.iter().map(|kind| kind.prefix.as_str()).collect();
         assert_eq!(kinds, ["fs:user:", "fs:merchant:"]);
+        let sets: Vec<_> = config.entities[0].schema.set_names().collect();
+        assert_eq!(sets, ["fraud_v3"]);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! A header `id,status,<features…>` and one record per row, quoted as RFC 4180 says, lines ending in LF.
 //!
 //! An absent feature is an empty cell and an empty value is `""`, so that they differ. Value bytes are written
-//! as they are. There is no column for the reason of an unavailable row; JSON and NDJSON have it.
+//! as they are, of whatever type: what is not of its type can be seen in JSON and NDJSON. There is no column for the reason of an unavailable row; JSON and NDJSON have it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Encoder;
+use super::{EncodeError, Encoder};
 use crate::model::{FeatureBatch, Projection};
 
 /// Writes a header and one record per row.
@@ -32,7 +32,7 @@ impl Encoder for CsvEncoder {
         out.push(b'\n');
     }
 
-    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) {
+    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) -> Result<(), EncodeError> {
         debug_assert_eq!(batch.projection(), &self.projection);
         for row in batch.rows() {
             push_value(out, row.id.as_bytes());
@@ -46,9 +46,12 @@ impl Encoder for CsvEncoder {
             }
             out.push(b'\n');
         }
+        Ok(())
     }
 
-    fn end(&mut self, _out: &mut Vec<u8>, _elapsed: Duration) {}
+    fn end(&mut self, _out: &mut Vec<u8>, _elapsed: Duration) -> Result<(), EncodeError> {
+        Ok(())
+    }
 }
 
 fn push_value(out: &mut Vec<u8>, value: &[u8]) {
@@ -77,7 +80,7 @@ mod tests {
 
     #[test]
     fn an_empty_value_is_quoted_and_an_absent_one_is_not_there() {
-        let out = Format::Csv.encode(&sample(), Duration::ZERO);
+        let out = Format::Csv.encode(&sample(), Duration::ZERO).unwrap();
         let out = String::from_utf8_lossy(&out).replace('\r', "<CR>").replace('\x01', "<SOH>");
         insta::assert_snapshot!(out, @r#"
         id,status,risk,"a,""b"""
@@ -91,10 +94,23 @@ mod tests {
         "#);
     }
 
+    #[test]
+    fn values_are_written_as_they_are_kept_with_defaults_in_the_place_of_absent_ones() {
+        let out = Format::Csv.encode(&testing::typed_sample(), Duration::ZERO).unwrap();
+        insta::assert_snapshot!(String::from_utf8_lossy(&out), @r#"
+        id,status,count,score,vip,seen,name,other
+        whole,found,+12,0.50,true,1760000000000,"a""b",7
+        wrong,found,12.5,half,yes,"",�,7
+        partial,partial,0,NaN,,,"",
+        missing,missing,0,,,,"",
+        away,unavailable,,,,,,
+        "#);
+    }
+
     proptest! {
         #[test]
         fn any_batch_reads_back_in_order(table in testing::table()) {
-            let out = Format::Csv.encode(&table.batch(), Duration::ZERO);
+            let out = Format::Csv.encode(&table.batch(), Duration::ZERO).unwrap();
             let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&out[..]);
             let mut records = reader.byte_records().map(Result::unwrap);
             let header: Vec<Vec<u8>> = records.next().unwrap().iter().map(<[u8]>::to_vec).collect();

@@ -1,11 +1,13 @@
-//! The answer of the HTTP API: `{"features":[…],"rows":[{"id","status","values":[…]}],"summary":{…}}`.
+//! The answer of the HTTP API: `{"features":[…],"rows":[{"id","status","values":[…]}],"summary":{…}}`; the summary has
+//! `"unparsable"` where values are not of their type.
 
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Encoder;
-use super::text::{push_cell, push_str};
+use super::text::push_str;
+use super::value::push_cell;
+use super::{EncodeError, Encoder};
 use crate::model::{BatchSummary, FeatureBatch, Projection, RowView};
 
 /// Writes one JSON document. The summary adds up all its batches.
@@ -13,13 +15,14 @@ use crate::model::{BatchSummary, FeatureBatch, Projection, RowView};
 pub struct JsonEncoder {
     projection: Arc<Projection>,
     summary: BatchSummary,
+    unparsable: usize,
     first: bool,
 }
 
 impl JsonEncoder {
     /// For batches of these columns.
     pub fn new(projection: Arc<Projection>) -> Self {
-        Self { projection, summary: BatchSummary::default(), first: true }
+        Self { projection, summary: BatchSummary::default(), unparsable: 0, first: true }
     }
 }
 
@@ -35,19 +38,20 @@ impl Encoder for JsonEncoder {
         out.extend_from_slice(b"],\"rows\":[");
     }
 
-    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) {
+    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) -> Result<(), EncodeError> {
         debug_assert_eq!(batch.projection(), &self.projection);
         for row in batch.rows() {
             if !self.first {
                 out.push(b',');
             }
             self.first = false;
-            encode_row(out, &row);
+            self.unparsable += encode_row(out, &row);
         }
         self.summary.add(batch.summary());
+        Ok(())
     }
 
-    fn end(&mut self, out: &mut Vec<u8>, elapsed: Duration) {
+    fn end(&mut self, out: &mut Vec<u8>, elapsed: Duration) -> Result<(), EncodeError> {
         let BatchSummary { found, partial, missing, unavailable, shards } = self.summary;
         // Whole microseconds, so three decimals at most; a Vec takes any write.
         #[expect(clippy::cast_precision_loss, reason = "exact below 285 years")]
@@ -55,24 +59,33 @@ impl Encoder for JsonEncoder {
         let _ = write!(
             out,
             "],\"summary\":{{\"found\":{found},\"partial\":{partial},\"missing\":{missing},\
-             \"unavailable\":{unavailable},\"shards\":{shards},\"elapsed_ms\":{elapsed_ms}}}}}"
+             \"unavailable\":{unavailable},\"shards\":{shards},\"elapsed_ms\":{elapsed_ms}"
         );
+        if self.unparsable > 0 {
+            let _ = write!(out, ",\"unparsable\":{}", self.unparsable);
+        }
+        out.extend_from_slice(b"}}");
+        Ok(())
     }
 }
 
-/// Appends one row, `{"id":…,"status":…,"values":[…]}`: values are strings, `{"base64":…}` where they are not
-/// UTF-8, `null` where absent; `"error"` says why a row is unavailable.
-pub fn encode_row(out: &mut Vec<u8>, row: &RowView<'_>) {
+/// Appends one row, `{"id":…,"status":…,"values":[…]}`, and returns how many of its values are not of their type. Values
+/// are numbers, booleans and strings as their columns say, `{"unparsable":…}` where they are not of that type, `null`
+/// where absent; without a type strings, `{"base64":…}` where they are not UTF-8. `"error"` says why a row is
+/// unavailable.
+pub fn encode_row(out: &mut Vec<u8>, row: &RowView<'_>) -> usize {
     push_head(out, row);
     out.extend_from_slice(b",\"values\":[");
-    for (index, cell) in row.values().enumerate() {
+    let mut unparsable = 0;
+    for (index, (column, cell)) in row.cells().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        push_cell(out, cell);
+        unparsable += usize::from(!push_cell(out, column, cell));
     }
     out.push(b']');
     push_tail(out, row);
+    unparsable
 }
 
 /// Opens the object of a row: id and status.
@@ -104,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_features_rows_and_a_summary() {
-        let out = Format::Json.encode(&sample(), Duration::from_nanos(12_345_678));
+        let out = Format::Json.encode(&sample(), Duration::from_nanos(12_345_678)).unwrap();
         let out = String::from_utf8(out).unwrap().replace("},{", "},\n{");
         insta::assert_snapshot!(out, @r#"
         {"features":["risk","a,\"b\""],"rows":[{"id":"u0001","status":"found","values":["low",""]},
@@ -124,14 +137,35 @@ mod tests {
     }
 
     #[test]
+    fn values_are_written_as_their_types_and_those_that_are_not_are_counted() {
+        let batch = testing::typed_sample();
+        let out = Format::Json.encode(&batch, Duration::ZERO).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out.clone()).unwrap().replace("},{", "},\n{"), @r#"
+        {"features":["count","score","vip","seen","name","other"],"rows":[{"id":"whole","status":"found","values":[12,0.50,true,1760000000000,"a\"b","7"]},
+        {"id":"wrong","status":"found","values":[{"unparsable":"12.5"},
+        {"unparsable":"half"},
+        {"unparsable":"yes"},
+        {"unparsable":""},
+        {"unparsable":{"base64":"/w=="}},"7"]},
+        {"id":"partial","status":"partial","values":[0,"NaN",null,null,"",null]},
+        {"id":"missing","status":"missing","values":[0,null,null,null,"",null]},
+        {"id":"away","status":"unavailable","values":[null,null,null,null,null,null],"error":"deadline exceeded; last: shard said \"LOADING\""}],"summary":{"found":2,"partial":1,"missing":1,"unavailable":1,"shards":3,"elapsed_ms":0,"unparsable":5}}
+        "#);
+        let answer: Value = serde_json::from_slice(&out).unwrap();
+        let mut counts = [0; 6];
+        batch.count_unparsable(&mut counts);
+        assert_eq!((answer["summary"]["unparsable"].as_u64(), counts), (Some(5), [1, 1, 1, 1, 1, 0]));
+    }
+
+    #[test]
     fn many_batches_make_one_document_with_one_summary() {
         let batch = sample();
         let mut encoder = JsonEncoder::new(Arc::clone(batch.projection()));
         let mut out = Vec::new();
         encoder.begin(&mut out);
-        encoder.batch(&mut out, &batch);
-        encoder.batch(&mut out, &batch);
-        encoder.end(&mut out, Duration::from_secs(1));
+        encoder.batch(&mut out, &batch).unwrap();
+        encoder.batch(&mut out, &batch).unwrap();
+        encoder.end(&mut out, Duration::from_secs(1)).unwrap();
         let answer: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(answer["rows"].as_array().unwrap().len(), 2 * batch.len());
         insta::assert_snapshot!(answer["summary"], @r#"{"elapsed_ms":1000,"found":4,"missing":2,"partial":2,"shards":3,"unavailable":2}"#);
@@ -139,7 +173,7 @@ mod tests {
 
     #[test]
     fn an_empty_batch_is_a_document_too() {
-        let out = Format::Json.encode(&testing::batch(&[], &[]), Duration::ZERO);
+        let out = Format::Json.encode(&testing::batch(&[], &[]), Duration::ZERO).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"features":[],"rows":[],"summary":{"found":0,"partial":0,"missing":0,"unavailable":0,"shards":3,"elapsed_ms":0}}"#);
     }
 
@@ -147,7 +181,7 @@ mod tests {
         #[test]
         fn any_batch_reads_back_in_order(table in testing::table()) {
             let batch = table.batch();
-            let answer: Value = serde_json::from_slice(&Format::Json.encode(&batch, Duration::ZERO)).unwrap();
+            let answer: Value = serde_json::from_slice(&Format::Json.encode(&batch, Duration::ZERO).unwrap()).unwrap();
             let names: Vec<&str> = answer["features"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
             prop_assert!(names.iter().eq(table.features.iter()));
             let rows = answer["rows"].as_array().unwrap();

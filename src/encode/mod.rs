@@ -1,12 +1,15 @@
 //! Output formats, one file each, straight from the cells of a [`FeatureBatch`].
 //!
-//! Invariants: rows keep their order and their status; an absent feature never looks like an empty value; no
-//! byte of a value is changed; nothing is built per row or per value besides the output.
+//! Invariants: rows keep their order and their status; an absent feature never looks like an empty value, a value that
+//! is not of its type never like an absent one; nothing is built per row or per value besides the output.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 mod csv;
 mod json;
 mod ndjson;
 mod text;
+mod value;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +18,8 @@ use std::time::Duration;
 
 use crate::model::{FeatureBatch, Projection};
 
+#[cfg(feature = "arrow")]
+pub use self::arrow::ArrowEncoder;
 pub use self::csv::CsvEncoder;
 pub use json::{JsonEncoder, encode_row};
 pub use ndjson::NdjsonEncoder;
@@ -28,29 +33,53 @@ pub enum Format {
     Ndjson,
     /// A header, then one record per row.
     Csv,
+    /// An Arrow IPC stream, with columns of the schema's types.
+    #[cfg(feature = "arrow")]
+    Arrow,
 }
 
 /// A text that is no [`Format`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format {0:?}; known are json, ndjson and csv")]
+#[error("unknown format {0:?}; known are {known}", known = Format::ALL.map(Format::as_str).join(", "))]
 pub struct FormatError(String);
+
+/// Why rows could not be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("can't write the rows as {format}: {cause}")]
+pub struct EncodeError {
+    format: Format,
+    cause: String,
+}
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Csv];
+    pub const ALL: [Self; if cfg!(feature = "arrow") { 4 } else { 3 }] = [
+        Self::Json,
+        Self::Ndjson,
+        Self::Csv,
+        #[cfg(feature = "arrow")]
+        Self::Arrow,
+    ];
 
-    /// The name on the command line, which is also the usual file extension.
+    /// The name on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Ndjson => "ndjson",
             Self::Csv => "csv",
+            #[cfg(feature = "arrow")]
+            Self::Arrow => "arrow",
         }
     }
 
     /// The usual file extension, without a dot.
     pub fn extension(self) -> &'static str {
-        self.as_str()
+        match self {
+            Self::Json | Self::Ndjson | Self::Csv => self.as_str(),
+            // `arrow` is the file format, which has a footer.
+            #[cfg(feature = "arrow")]
+            Self::Arrow => "arrows",
+        }
     }
 
     /// The media type, for `Content-Type` and `Accept`.
@@ -59,27 +88,40 @@ impl Format {
             Self::Json => "application/json",
             Self::Ndjson => "application/x-ndjson",
             Self::Csv => "text/csv",
+            #[cfg(feature = "arrow")]
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+
+    /// Is it made of lines that a person can read?
+    pub fn is_text(self) -> bool {
+        match self {
+            Self::Json | Self::Ndjson | Self::Csv => true,
+            #[cfg(feature = "arrow")]
+            Self::Arrow => false,
         }
     }
 
     /// An encoder for one output whose batches all have these columns.
-    pub fn encoder(self, projection: &Arc<Projection>) -> Box<dyn Encoder> {
-        match self {
+    pub fn encoder(self, projection: &Arc<Projection>) -> Result<Box<dyn Encoder>, EncodeError> {
+        Ok(match self {
             Self::Json => Box::new(JsonEncoder::new(Arc::clone(projection))),
             Self::Ndjson => Box::new(NdjsonEncoder::new(projection)),
             Self::Csv => Box::new(CsvEncoder::new(Arc::clone(projection))),
-        }
+            #[cfg(feature = "arrow")]
+            Self::Arrow => Box::new(ArrowEncoder::new(Arc::clone(projection))?),
+        })
     }
 
     /// A whole output of one batch; `elapsed` is how long the read took.
-    pub fn encode(self, batch: &FeatureBatch, elapsed: Duration) -> Vec<u8> {
+    pub fn encode(self, batch: &FeatureBatch, elapsed: Duration) -> Result<Vec<u8>, EncodeError> {
         // Room for short values; longer ones let the buffer grow.
         let mut out = Vec::with_capacity(256 + batch.len() * (48 + 12 * batch.features().len()));
-        let mut encoder = self.encoder(batch.projection());
+        let mut encoder = self.encoder(batch.projection())?;
         encoder.begin(&mut out);
-        encoder.batch(&mut out, batch);
-        encoder.end(&mut out, elapsed);
-        out
+        encoder.batch(&mut out, batch)?;
+        encoder.end(&mut out, elapsed)?;
+        Ok(out)
     }
 }
 
@@ -99,16 +141,17 @@ impl FromStr for Format {
 }
 
 /// Writes batches as one output: [`begin`](Encoder::begin) once, [`batch`](Encoder::batch) as often as there
-/// are batches, [`end`](Encoder::end) once. Each appends to `out`, which the caller may empty in between.
+/// are batches, [`end`](Encoder::end) once. Each appends to `out`, which the caller may empty in between. After an
+/// error the output can't be used.
 pub trait Encoder: Send {
     /// What comes before the first row.
     fn begin(&mut self, out: &mut Vec<u8>);
 
     /// The rows of a batch, which has the columns that the encoder was made for.
-    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch);
+    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) -> Result<(), EncodeError>;
 
     /// What comes after the last row; `elapsed` is how long the whole read took.
-    fn end(&mut self, out: &mut Vec<u8>, elapsed: Duration);
+    fn end(&mut self, out: &mut Vec<u8>, elapsed: Duration) -> Result<(), EncodeError>;
 }
 
 #[cfg(test)]
@@ -123,25 +166,26 @@ mod tests {
     fn a_format_reads_back_from_its_name() {
         for format in Format::ALL {
             assert_eq!(format.to_string().parse(), Ok(format));
-            assert_eq!(format.extension().to_ascii_uppercase().parse(), Ok(format));
+            assert_eq!(format.as_str().to_ascii_uppercase().parse(), Ok(format));
         }
-        insta::assert_snapshot!("xml".parse::<Format>().unwrap_err(), @r#"unknown format "xml"; known are json, ndjson and csv"#);
+        insta::assert_snapshot!("xml".parse::<Format>().unwrap_err(), @r#"unknown format "xml"; known are json, ndjson, csv, arrow"#);
         let types = Format::ALL.map(Format::content_type).join(" ");
-        insta::assert_snapshot!(types, @"application/json application/x-ndjson text/csv");
+        insta::assert_snapshot!(types, @"application/json application/x-ndjson text/csv application/vnd.apache.arrow.stream");
     }
 
     #[test]
     fn streaming_rows_of_many_batches_gives_the_same_rows_as_one() {
         let batch = sample();
-        for format in [Format::Ndjson, Format::Csv] {
-            let mut encoder = format.encoder(batch.projection());
+        for format in Format::ALL.into_iter().filter(|format| !matches!(format, Format::Json | Format::Arrow))
+        {
+            let mut encoder = format.encoder(batch.projection()).unwrap();
             let mut twice = Vec::new();
             encoder.begin(&mut twice);
             let header_bytes = twice.len();
-            encoder.batch(&mut twice, &batch);
-            encoder.batch(&mut twice, &batch);
-            encoder.end(&mut twice, Duration::ZERO);
-            let once = format.encode(&batch, Duration::ZERO);
+            encoder.batch(&mut twice, &batch).unwrap();
+            encoder.batch(&mut twice, &batch).unwrap();
+            encoder.end(&mut twice, Duration::ZERO).unwrap();
+            let once = format.encode(&batch, Duration::ZERO).unwrap();
             assert_eq!(twice, [&once[..], &once[header_bytes..]].concat(), "{format}");
         }
     }

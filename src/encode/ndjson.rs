@@ -1,10 +1,12 @@
-//! One row a line: `{"id":…,"status":…,"features":{"name":value-or-null,…}}`, with `"error"` where unavailable.
+//! One row a line: `{"id":…,"status":…,"features":{"name":value-or-null,…}}`, with `"error"` where unavailable. Values
+//! are as in JSON.
 
 use std::time::Duration;
 
-use super::Encoder;
 use super::json::{push_head, push_tail};
-use super::text::{push_cell, push_str};
+use super::text::push_str;
+use super::value::push_cell;
+use super::{EncodeError, Encoder};
 use crate::model::{FeatureBatch, FeatureName, Projection};
 
 /// Writes one line per row, and nothing before or after.
@@ -30,22 +32,25 @@ impl NdjsonEncoder {
 impl Encoder for NdjsonEncoder {
     fn begin(&mut self, _out: &mut Vec<u8>) {}
 
-    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) {
+    fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) -> Result<(), EncodeError> {
         debug_assert_eq!(batch.features().len(), self.keys.len());
         for row in batch.rows() {
             push_head(out, &row);
             out.extend_from_slice(b",\"features\":{");
-            for (key, cell) in self.keys.iter().zip(row.values()) {
+            for (key, (column, cell)) in self.keys.iter().zip(row.cells()) {
                 out.extend_from_slice(key);
-                push_cell(out, cell);
+                push_cell(out, column, cell);
             }
             out.push(b'}');
             push_tail(out, &row);
             out.push(b'\n');
         }
+        Ok(())
     }
 
-    fn end(&mut self, _out: &mut Vec<u8>, _elapsed: Duration) {}
+    fn end(&mut self, _out: &mut Vec<u8>, _elapsed: Duration) -> Result<(), EncodeError> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -59,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_row_is_a_line() {
-        let out = Format::Ndjson.encode(&sample(), Duration::ZERO);
+        let out = Format::Ndjson.encode(&sample(), Duration::ZERO).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
         {"id":"u0001","status":"found","features":{"risk":"low","a,\"b\"":""}}
         {"id":"u \"2\",\n","status":"partial","features":{"risk":"a\"b,c\r\n\u0001\\","a,\"b\"":null}}
@@ -69,10 +74,22 @@ mod tests {
         "#);
     }
 
+    #[test]
+    fn values_are_written_as_their_types() {
+        let out = Format::Ndjson.encode(&testing::typed_sample(), Duration::ZERO).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+        {"id":"whole","status":"found","features":{"count":12,"score":0.50,"vip":true,"seen":1760000000000,"name":"a\"b","other":"7"}}
+        {"id":"wrong","status":"found","features":{"count":{"unparsable":"12.5"},"score":{"unparsable":"half"},"vip":{"unparsable":"yes"},"seen":{"unparsable":""},"name":{"unparsable":{"base64":"/w=="}},"other":"7"}}
+        {"id":"partial","status":"partial","features":{"count":0,"score":"NaN","vip":null,"seen":null,"name":"","other":null}}
+        {"id":"missing","status":"missing","features":{"count":0,"score":null,"vip":null,"seen":null,"name":"","other":null}}
+        {"id":"away","status":"unavailable","features":{"count":null,"score":null,"vip":null,"seen":null,"name":null,"other":null},"error":"deadline exceeded; last: shard said \"LOADING\""}
+        "#);
+    }
+
     proptest! {
         #[test]
         fn any_batch_reads_back_in_order(table in testing::table()) {
-            let out = Format::Ndjson.encode(&table.batch(), Duration::ZERO);
+            let out = Format::Ndjson.encode(&table.batch(), Duration::ZERO).unwrap();
             let lines: Vec<&[u8]> = out.split_inclusive(|byte| *byte == b'\n').collect();
             prop_assert_eq!(lines.len(), table.rows.len());
             for (line, (id, cells)) in lines.into_iter().zip(&table.rows) {

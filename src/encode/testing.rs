@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 use crate::model::{
-    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, ReplyBlock, Span, UnavailableReason,
+    Column, EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, FeatureType, Projection, ReplyBlock,
+    Span, UnavailableReason,
 };
 
 /// The cells of a row; `None` where the row is unavailable.
@@ -22,11 +23,16 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn batch(&self) -> FeatureBatch {
-        let ids: Arc<[EntityId]> =
-            self.rows.iter().map(|(id, _)| EntityId::new(id.as_str()).unwrap()).collect();
         let features: Arc<[FeatureName]> =
             self.features.iter().map(|name| FeatureName::new(name.as_str()).unwrap()).collect();
-        let mut builder = FeatureBatchBuilder::new(ids.len(), Arc::new(Projection::untyped(features)));
+        self.batch_of(Projection::untyped(features))
+    }
+
+    /// The batch with these columns, which have the names of the features.
+    pub(super) fn batch_of(&self, projection: Projection) -> FeatureBatch {
+        let ids: Arc<[EntityId]> =
+            self.rows.iter().map(|(id, _)| EntityId::new(id.as_str()).unwrap()).collect();
+        let mut builder = FeatureBatchBuilder::new(ids.len(), Arc::new(projection));
         // One block per row, the last row first: answers come in any order.
         for (index, (_, cells)) in self.rows.iter().enumerate().rev() {
             let Some(cells) = cells else { continue };
@@ -66,14 +72,48 @@ impl Table {
 /// An id and the cells of its row, borrowed.
 type TextRow<'a> = (&'a str, Option<&'a [Option<&'a [u8]>]>);
 
-/// The batch of these rows.
-pub(super) fn batch(features: &[&str], rows: &[TextRow<'_>]) -> FeatureBatch {
+/// The table of these rows.
+fn table_of(features: &[&str], rows: &[TextRow<'_>]) -> Table {
     let cells = |cells: &[Option<&[u8]>]| cells.iter().map(|cell| cell.map(<[u8]>::to_vec)).collect();
     Table {
         features: features.iter().map(ToString::to_string).collect(),
         rows: rows.iter().map(|(id, row)| (id.to_string(), row.map(cells))).collect(),
     }
-    .batch()
+}
+
+/// The batch of these rows.
+pub(super) fn batch(features: &[&str], rows: &[TextRow<'_>]) -> FeatureBatch {
+    table_of(features, rows).batch()
+}
+
+/// Features of every type and one without, with defaults for two of them: rows that are whole, not of their types,
+/// partial, missing and unavailable.
+pub(super) fn typed_sample() -> FeatureBatch {
+    let known: [(&str, Option<FeatureType>, Option<&str>); 6] = [
+        ("count", Some(FeatureType::Int64), Some("0")),
+        ("score", Some(FeatureType::Float64), None),
+        ("vip", Some(FeatureType::Bool), None),
+        ("seen", Some(FeatureType::TimestampMs), None),
+        ("name", Some(FeatureType::String), Some("")),
+        ("other", None, None),
+    ];
+    let cells = |texts: &[&'static str]| texts.iter().map(|text| Some(text.as_bytes())).collect::<Vec<_>>();
+    let whole = cells(&["+12", "0.50", "true", "1760000000000", "a\"b", "7"]);
+    let mut wrong = cells(&["12.5", "half", "yes", "", "", "7"]);
+    wrong[4] = Some(b"\xff");
+    let rows: [TextRow<'_>; 5] = [
+        ("whole", Some(&whole)),
+        ("wrong", Some(&wrong)),
+        ("partial", Some(&[None, Some(b"NaN"), None, None, None, None])),
+        ("missing", Some(&[None; 6])),
+        ("away", None),
+    ];
+    let columns = known.map(|(name, feature_type, default)| Column {
+        name: FeatureName::new(name).unwrap(),
+        feature_type,
+        default: default.map(Into::into),
+    });
+    table_of(&known.map(|(name, ..)| name), &rows).batch_of(Projection::new(columns))
 }
 
 /// A row of every status, with values that are awkward in every format.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::encode::Format;
+use crate::encode::{EncodeError, Format};
 use crate::model::{EntityId, FeatureBatch, FeatureName};
 use crate::store::{FeatureStore, RequestError};
 
@@ -22,6 +22,12 @@ use super::wire::{BatchAnswer, BatchRequest, RowLine};
 /// Cells up to which an answer is written at once; a larger one would hold up other requests of the thread.
 const ENCODED_AT_ONCE_CELLS_MAX: usize = 100_000;
 
+/// An Arrow IPC stream.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only its description is used")]
+struct ArrowStream(Vec<u8>);
+
 /// Read features of many entities.
 ///
 /// One row per id, in the order of `ids`, each with a status. Rows whose shard could not answer are `unavailable`
@@ -33,6 +39,7 @@ const ENCODED_AT_ONCE_CELLS_MAX: usize = 100_000;
             (BatchAnswer = "application/json"),
             (RowLine = "application/x-ndjson"),
             (String = "text/csv"),
+            (ArrowStream = "application/vnd.apache.arrow.stream"),
         )),
         BatchErrors,
     ),
@@ -46,41 +53,54 @@ pub(super) async fn read(
     let request: BatchRequest = body::json(body, state.options()).await?;
     let store = state.store().entity(request.entity.as_deref())?;
     let timeout = request.timeout_ms.map(Duration::from_millis);
-    let (ids, features) = checked(&store, request.ids, request.features)?;
+    let ids = checked_ids(&store, request.ids)?;
+    let projection = match (request.features, request.feature_set) {
+        (Some(features), None) => store.projection(checked_features(&store, features)?, request.defaults)?,
+        (None, Some(set)) => store.feature_set(&set, request.defaults)?,
+        (Some(_), Some(_)) | (None, None) => return Err(ApiError::FeaturesOrSet),
+    };
     let started = Instant::now();
-    let batch = store.batch_get_features(ids, features, timeout).await?;
+    let batch = store.batch_get_projection(ids, projection, timeout).await?;
     let answer = encoded(format, batch, started.elapsed()).await?;
     Ok(([(header::CONTENT_TYPE, format.content_type())], answer).into_response())
 }
 
-/// The lists, where they are within the limits and every item can be used.
-fn checked(
+/// The ids, where they are within the limits and every one can be used.
+fn checked_ids(store: &FeatureStore, ids: Listed<EntityId>) -> Result<Vec<EntityId>, ApiError> {
+    let max = store.limits().batch_ids_max.min(IDS_KEPT_MAX);
+    if ids.count > max {
+        return Err(RequestError::TooManyIds { given: ids.count, max }.into());
+    }
+    match ids.problem {
+        Some((index, error)) => Err(ApiError::IdAt { index, error }),
+        None => Ok(ids.items),
+    }
+}
+
+/// The features, likewise.
+fn checked_features(
     store: &FeatureStore,
-    ids: Listed<EntityId>,
     features: Listed<FeatureName>,
-) -> Result<(Vec<EntityId>, Vec<FeatureName>), ApiError> {
-    let limits = store.limits();
-    let (ids_max, features_max) =
-        (limits.batch_ids_max.min(IDS_KEPT_MAX), limits.batch_features_max.min(FEATURES_KEPT_MAX));
-    if ids.count > ids_max {
-        return Err(RequestError::TooManyIds { given: ids.count, max: ids_max }.into());
+) -> Result<Vec<FeatureName>, ApiError> {
+    let max = store.limits().batch_features_max.min(FEATURES_KEPT_MAX);
+    if features.count > max {
+        return Err(RequestError::TooManyFeatures { given: features.count, max }.into());
     }
-    if features.count > features_max {
-        return Err(RequestError::TooManyFeatures { given: features.count, max: features_max }.into());
+    match features.problem {
+        Some((index, error)) => Err(ApiError::FeatureAt { index, error }),
+        None => Ok(features.items),
     }
-    if let Some((index, error)) = ids.problem {
-        return Err(ApiError::IdAt { index, error });
-    }
-    if let Some((index, error)) = features.problem {
-        return Err(ApiError::FeatureAt { index, error });
-    }
-    Ok((ids.items, features.items))
 }
 
 async fn encoded(format: Format, batch: FeatureBatch, elapsed: Duration) -> Result<Vec<u8>, ApiError> {
     if batch.len().saturating_mul(batch.features().len()) <= ENCODED_AT_ONCE_CELLS_MAX {
-        return Ok(format.encode(&batch, elapsed));
+        return format.encode(&batch, elapsed).map_err(|error| internal(&error));
     }
     let encoding = tokio::task::spawn_blocking(move || format.encode(&batch, elapsed));
-    encoding.await.map_err(|_| ApiError::Internal)
+    encoding.await.map_err(|_| ApiError::Internal)?.map_err(|error| internal(&error))
+}
+
+fn internal(error: &EncodeError) -> ApiError {
+    tracing::error!(%error, "an answer could not be written");
+    ApiError::Internal
 }

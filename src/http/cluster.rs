@@ -49,6 +49,7 @@ fn kind(store: &FeatureStore, options: &EntityOptions) -> Result<EntityKindAnswe
         prefix: options.prefix.clone(),
         batch_ttl_seconds: options.batch_ttl_seconds,
         streaming_ttl_seconds: options.streaming_ttl_seconds,
+        feature_sets: options.schema.set_names().map(str::to_owned).collect(),
         cohorts: layout.cohorts().cohorts().iter().map(cohort).collect(),
     })
 }

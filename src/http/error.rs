@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::ingest::RowError;
-use crate::model::{EntityIdError, FeatureNameError, UnavailableReason};
+use crate::model::{EntityIdError, FeatureNameError, SchemaViolation, UnavailableReason};
 use crate::slot::PlanError;
 use crate::store::{RequestError, StoreError};
 
@@ -49,10 +49,12 @@ pub(super) enum ApiError {
     #[error("{0}")]
     Query(String),
     #[error(
-        "features: name the features to read, such as ?features=a,b; GET /v1/entities/{{id}} shows everything \
-         an entity has"
+        "features: name the features to read, such as ?features=a,b, or a feature_set; GET /v1/entities/{{id}} shows \
+         everything an entity has"
     )]
     FeaturesNotNamed,
+    #[error("give exactly one of features and feature_set")]
+    FeaturesOrSet,
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("{cause}; up to line {line}, {written} rows were written and {rejected} rejected")]
@@ -105,6 +107,7 @@ impl ApiError {
             Self::Json(_) => (S::BAD_REQUEST, "invalid_body"),
             Self::Query(_) => (S::BAD_REQUEST, "invalid_query"),
             Self::FeaturesNotNamed => (S::BAD_REQUEST, "no_features"),
+            Self::FeaturesOrSet => (S::BAD_REQUEST, "features_or_feature_set"),
             Self::Body(cause) | Self::LoadBroken { cause, .. } => of_body(cause),
             Self::NotAcceptable(_) => (S::NOT_ACCEPTABLE, "not_acceptable"),
             Self::UnknownRoute => (S::NOT_FOUND, "unknown_route"),
@@ -148,6 +151,9 @@ fn of_request(error: &RequestError) -> (StatusCode, &'static str) {
         RequestError::Feature(_) => "invalid_feature",
         RequestError::ValueTooLarge { .. } => "value_too_large",
         RequestError::FeatureTwice(_) => "feature_twice",
+        RequestError::Schema(SchemaViolation::Type { .. }) => "wrong_type",
+        RequestError::Schema(SchemaViolation::Class { .. }) => "wrong_kind",
+        RequestError::UnknownFeatureSet { .. } => "unknown_feature_set",
         RequestError::UnknownEntity { .. } => "unknown_entity",
         RequestError::EntityNotNamed(_) => "entity_not_named",
         RequestError::UnknownCohort { .. } => "unknown_cohort",

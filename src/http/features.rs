@@ -27,8 +27,11 @@ use super::wire::{RowAnswer, WriteAnswer, WriteRequest};
     get, path = "/v1/features/{id}", operation_id = "read_features", tag = "features",
     params(
         ("id" = String, Path, description = "The entity, percent-encoded."),
-        ("features" = String, Query, description = "Features separated by commas; may be repeated. A name with \
-            a comma in it can be asked for in a batch only."),
+        ("features" = Option<String>, Query, description = "Features separated by commas; may be repeated. A name \
+            with a comma in it can be asked for in a batch only. Either these or feature_set."),
+        ("feature_set" = Option<String>, Query, description = "A set of features that the config names."),
+        ("defaults" = Option<bool>, Query, description = "True to have the schema's defaults in the place of absent \
+            values."),
         ("timeout_ms" = Option<u64>, Query, description = "Deadline of the read."),
         ("entity" = Option<String>, Query, description = "The kind of entity; needed where several are configured."),
     ),
@@ -39,11 +42,16 @@ pub(super) async fn read(
     PathId(id): PathId,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let query = Query::of(&uri, &["features", "timeout_ms", "entity"])?;
-    let features = features_of(&query)?;
+    let query = Query::of(&uri, &["features", "feature_set", "defaults", "timeout_ms", "entity"])?;
+    let defaults = query.flag("defaults")?;
     let timeout = query.number("timeout_ms")?.map(Duration::from_millis);
     let store = state.store().entity(query.one("entity")?)?;
-    let batch = store.get_features(id, features, timeout).await.map_err(ApiError::in_path)?;
+    let projection = match query.one("feature_set")? {
+        None => store.projection(features_of(&query)?, defaults)?,
+        Some(_) if query.all("features").next().is_some() => return Err(ApiError::FeaturesOrSet),
+        Some(set) => store.feature_set(set, defaults)?,
+    };
+    let batch = store.batch_get_projection([id], projection, timeout).await.map_err(ApiError::in_path)?;
     let row = batch.row(0).ok_or(ApiError::Internal)?;
     if let Some(reason) = row.reason {
         return Err(reason.clone().into());
@@ -82,6 +90,7 @@ pub(super) async fn write(
     let store = state.store().entity(request.entity.as_deref())?;
     let features = parse_features(request.features.get())?;
     store.update_streaming(&id, &features, request.ttl_seconds).await.map_err(ApiError::in_path)?;
-    let ttl_seconds = request.ttl_seconds.unwrap_or(store.options().streaming_ttl_seconds);
+    let own = features.iter().map(|(name, _)| store.streaming_ttl_seconds(name)).min();
+    let ttl_seconds = request.ttl_seconds.or(own).unwrap_or(store.options().streaming_ttl_seconds);
     Ok(Json(WriteAnswer { written: features.len(), ttl_seconds }))
 }

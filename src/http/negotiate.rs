@@ -89,6 +89,8 @@ mod tests {
         assert_eq!(of(&["application/x-ndjson"]), Some(Format::Ndjson));
         assert_eq!(of(&["text/csv; header=present"]), Some(Format::Csv));
         assert_eq!(of(&["text/*"]), Some(Format::Csv));
+        #[cfg(feature = "arrow")]
+        assert_eq!(of(&["application/vnd.apache.arrow.stream, */*;q=0.1"]), Some(Format::Arrow));
         assert_eq!(of(&["application/json;q=0.5, text/csv"]), Some(Format::Csv));
         assert_eq!(of(&["text/plain", "text/csv;q=0.1"]), Some(Format::Csv));
         assert_eq!(of(&["*/*, application/x-ndjson"]), Some(Format::Ndjson), "the exact name wins");

@@ -48,6 +48,15 @@ impl Query {
         };
         self.one(name)?.map(number).transpose()
     }
+
+    /// A parameter that is `true` or `false`; false where it is not given.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.one(name)? {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(text) => Err(wrong(&format!("{name}: {text:?} is neither true nor false"))),
+        }
+    }
 }
 
 fn wrong(message: &str) -> ApiError {
@@ -107,6 +116,9 @@ mod tests {
         assert_eq!(message(query("n=-1").unwrap().number("n")), "n: \"-1\" is not a whole number from 0 on");
         assert_eq!(message(query("n=1&n=2").unwrap().number("n")), "n: given twice");
         assert_eq!(query("").unwrap().number("n"), Ok(None));
+        let flag = |text: &str| query(text).unwrap().flag("n").map_err(|error| error.to_string());
+        assert_eq!((flag("n=true"), flag("n=false"), flag("")), (Ok(true), Ok(false), Ok(false)));
+        assert_eq!(flag("n=1"), Err("n: \"1\" is neither true nor false".to_owned()));
     }
 
     proptest::proptest! {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -18,9 +19,14 @@ pub(super) struct BatchRequest {
     /// The entities, each 1 to 1024 bytes; an id given twice is answered twice.
     #[schema(value_type = Vec<String>, example = json!(["u0001", "u0002"]))]
     pub(super) ids: Listed<EntityId>,
-    /// The features to read, each 1 to 1024 bytes.
-    #[schema(value_type = Vec<String>, example = json!(["risk_score", "country"]))]
-    pub(super) features: Listed<FeatureName>,
+    /// The features to read, each 1 to 1024 bytes. Either these or `feature_set`.
+    #[schema(value_type = Option<Vec<String>>, example = json!(["risk_score", "country"]))]
+    pub(super) features: Option<Listed<FeatureName>>,
+    /// A set of features that the config names.
+    pub(super) feature_set: Option<String>,
+    /// True to have the schema's defaults in the place of absent values. The status of a row stays what it is.
+    #[serde(default)]
+    pub(super) defaults: bool,
     /// Deadline of the whole read; rows without an answer by then are `unavailable`.
     #[schema(minimum = 1, example = 50)]
     pub(super) timeout_ms: Option<u64>,
@@ -35,7 +41,7 @@ pub(super) struct WriteRequest {
     /// Names and values: strings, numbers and booleans.
     #[schema(value_type = BTreeMap<String, Scalar>)]
     pub(super) features: Box<RawValue>,
-    /// Field TTL of each feature; the kind's streaming TTL where it is left out.
+    /// Field TTL of each feature; the schema's or the kind's streaming TTL where it is left out.
     #[schema(minimum = 1, example = 300)]
     pub(super) ttl_seconds: Option<u64>,
     /// The kind of entity; needed where several are configured.
@@ -85,6 +91,25 @@ impl From<Vec<u8>> for TextOrBytes {
     }
 }
 
+/// A feature's value as it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum ValueAnswer {
+    /// Of a feature of type `bool`.
+    Boolean(bool),
+    /// Of a feature of type `int64`, `float64` or `timestamp_ms`.
+    #[schema(value_type = f64)]
+    Number(Number),
+    /// Text that is not of the feature's type.
+    Unparsable {
+        /// What Redis holds.
+        unparsable: TextOrBytes,
+    },
+    /// Of a feature of type `string`, or of one without a type. A float that is no JSON number is `NaN`, `Infinity` or
+    /// `-Infinity`.
+    Text(TextOrBytes),
+}
+
 /// Answer to a batch read.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -106,7 +131,7 @@ pub struct RowAnswer {
     /// Whether all, some or none of the features are there, or the shard could not answer.
     pub status: StatusAnswer,
     /// One value per feature asked for; `null` where absent.
-    pub values: Vec<Option<TextOrBytes>>,
+    pub values: Vec<Option<ValueAnswer>>,
     /// Why the row is unavailable, where it is.
     pub error: Option<String>,
 }
@@ -119,9 +144,9 @@ pub struct RowLine {
     pub id: String,
     /// As in [`RowAnswer`].
     pub status: StatusAnswer,
-    /// Every feature asked for by name: a string, an object with `base64`, or `null` where absent.
+    /// Every feature asked for by name, with its value as in [`RowAnswer`].
     #[schema(value_type = Object)]
-    pub features: BTreeMap<String, Option<TextOrBytes>>,
+    pub features: BTreeMap<String, Option<ValueAnswer>>,
     /// Why the row is unavailable, where it is.
     pub error: Option<String>,
 }
@@ -156,6 +181,8 @@ pub struct SummaryAnswer {
     pub shards: usize,
     /// Time that the read took.
     pub elapsed_ms: f64,
+    /// Values that are not of their feature's type; only there where there are any.
+    pub unparsable: Option<usize>,
 }
 
 /// Answer to a streaming write.
@@ -163,7 +190,7 @@ pub struct SummaryAnswer {
 pub struct WriteAnswer {
     /// Features written.
     pub written: usize,
-    /// The field TTL that each of them got.
+    /// The field TTL that each of them got; the shortest, where the schema gives them different ones.
     pub ttl_seconds: u64,
 }
 
@@ -258,6 +285,8 @@ pub struct EntityKindAnswer {
     pub batch_ttl_seconds: u64,
     /// Field TTL of streaming features.
     pub streaming_ttl_seconds: u64,
+    /// Its named feature sets.
+    pub feature_sets: Vec<String>,
     /// Its VIP cohorts.
     pub cohorts: Vec<CohortAnswer>,
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{BatchSummary, EntityId, FeatureName, Projection, RowStatus, UnavailableReason};
+use super::{
+    BatchSummary, Column, EntityId, FeatureName, FeatureValue, Projection, RowStatus, UnavailableReason,
+};
 
 /// Where a value lies in its block's bytes; or nowhere, for an absent feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +111,14 @@ impl FeatureBatch {
                 let width = self.projection.len();
                 let start = row as usize * width;
                 let spans = block.spans.get(start..start + width)?;
-                RowView { id, status, reason: None, bytes: &block.bytes, spans, width }
+                RowView {
+                    id,
+                    status,
+                    reason: None,
+                    bytes: &block.bytes,
+                    spans,
+                    columns: self.projection.columns(),
+                }
             }
             RowPlace::Unavailable { reason } => RowView {
                 id,
@@ -117,7 +126,7 @@ impl FeatureBatch {
                 reason: self.reasons.get(reason as usize),
                 bytes: &[],
                 spans: &[],
-                width: self.projection.len(),
+                columns: self.projection.columns(),
             },
         })
     }
@@ -128,7 +137,7 @@ impl FeatureBatch {
         (0..self.len()).map(|index| self.row(index).unwrap_or_else(|| RowView::broken(&self.ids[index])))
     }
 
-    /// One value: the row of an id, the column of a feature. `None` where absent or unavailable.
+    /// One value: the row of an id, the column of a feature, as [`RowView::value`] gives it.
     pub fn value(&self, row: usize, feature: usize) -> Option<&[u8]> {
         self.row(row)?.value(feature)
     }
@@ -137,9 +146,22 @@ impl FeatureBatch {
     pub fn column(&self, feature: usize) -> impl ExactSizeIterator<Item = Option<&[u8]>> {
         (0..self.len()).map(move |row| self.value(row, feature))
     }
+
+    /// How many values of each feature are not of its type; added to `counts`, one per feature.
+    pub fn count_unparsable(&self, counts: &mut [u64]) {
+        if self.projection.columns().iter().all(|column| column.feature_type.is_none()) {
+            return;
+        }
+        for row in self.rows() {
+            for (count, (column, cell)) in counts.iter_mut().zip(row.cells()) {
+                *count += u64::from(cell.is_some_and(|value| !column.parses(value)));
+            }
+        }
+    }
 }
 
-/// One row of a batch.
+/// One row of a batch. Where the request asks for defaults, they stand in for absent values, in [`RowView::value`],
+/// [`RowView::values`] and [`RowView::cells`] alike; the status says what Redis had.
 #[derive(Debug, Clone, Copy)]
 pub struct RowView<'a> {
     /// The entity's id.
@@ -150,24 +172,34 @@ pub struct RowView<'a> {
     pub reason: Option<&'a UnavailableReason>,
     bytes: &'a [u8],
     spans: &'a [Span],
-    width: usize,
+    columns: &'a [Column],
 }
 
 impl<'a> RowView<'a> {
     fn broken(id: &'a EntityId) -> Self {
         debug_assert!(false, "a row without a place");
-        Self { id, status: RowStatus::Unavailable, reason: None, bytes: &[], spans: &[], width: 0 }
+        Self { id, status: RowStatus::Unavailable, reason: None, bytes: &[], spans: &[], columns: &[] }
     }
 
-    /// The value of the feature at `index`; `None` where absent or unavailable.
+    /// The value of the feature at `index`, or its default; `None` where there is neither, or the row is unavailable.
     pub fn value(&self, index: usize) -> Option<&'a [u8]> {
-        self.spans.get(index)?.slice(self.bytes)
+        cell(self.spans.get(index)?, self.bytes, self.columns.get(index)?)
     }
 
-    /// One cell per feature, in order.
-    pub fn values(&self) -> Cells<'a> {
-        Cells { bytes: self.bytes, spans: self.spans.iter(), left: self.width }
+    /// The values of all features, in order.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = Option<&'a [u8]>> + use<'a> {
+        self.cells().map(|(_, value)| value)
     }
+
+    /// The values of all features, in order, each with its column.
+    pub fn cells(&self) -> Cells<'a> {
+        Cells { bytes: self.bytes, spans: self.spans.iter(), columns: self.columns.iter() }
+    }
+}
+
+/// A default takes the place of an absent value, never of one that could not be read.
+fn cell<'a>(span: &Span, bytes: &'a [u8], column: &'a Column) -> Option<&'a [u8]> {
+    span.slice(bytes).or_else(|| column.default.as_ref().map(FeatureValue::as_bytes))
 }
 
 /// The cells of a row; as many as there are features, also where the row is unavailable.
@@ -175,19 +207,19 @@ impl<'a> RowView<'a> {
 pub struct Cells<'a> {
     bytes: &'a [u8],
     spans: std::slice::Iter<'a, Span>,
-    left: usize,
+    columns: std::slice::Iter<'a, Column>,
 }
 
 impl<'a> Iterator for Cells<'a> {
-    type Item = Option<&'a [u8]>;
+    type Item = (&'a Column, Option<&'a [u8]>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        Some(self.spans.next().and_then(|span| span.slice(self.bytes)))
+        let column = self.columns.next()?;
+        Some((column, self.spans.next().and_then(|span| cell(span, self.bytes, column))))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        self.columns.size_hint()
     }
 }
 
@@ -341,6 +373,27 @@ mod tests {
         assert_eq!(batch.row(0).unwrap().reason, Some(&UnavailableReason::SlotUncovered));
         assert_eq!(batch.row(1).unwrap().reason, Some(&late));
         assert_eq!(batch.row(1).unwrap().values().collect::<Vec<_>>(), [None]);
+    }
+
+    #[test]
+    fn a_default_stands_in_for_an_absent_value_but_never_for_one_that_could_not_be_read() {
+        let columns: Vec<Column> = ["x", "y"]
+            .map(|name| Column {
+                default: Some("0".into()),
+                ..Column::untyped(FeatureName::new(name).unwrap())
+            })
+            .into();
+        let mut builder = FeatureBatchBuilder::new(3, Arc::new(Projection::new(columns)));
+        let read = builder.add_block(block(&[Some("7"), None, None, None]));
+        builder.place(0, read, 0);
+        builder.place(1, read, 1);
+        let batch = builder.finish(names(&["a", "b", "c"]), None, 1, &UnavailableReason::SlotUncovered);
+        let values: Vec<_> = batch.rows().map(|row| row.values().collect::<Vec<_>>()).collect();
+        let (seven, zero) = (Some(&b"7"[..]), Some(&b"0"[..]));
+        assert_eq!(values, [[seven, zero], [zero, zero], [None, None]]);
+        assert_eq!(batch.column(1).collect::<Vec<_>>(), [zero, zero, None]);
+        let statuses: Vec<_> = batch.rows().map(|row| row.status).collect();
+        assert_eq!(statuses, [RowStatus::Partial, RowStatus::Missing, RowStatus::Unavailable]);
     }
 
     #[test]

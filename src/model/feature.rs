@@ -136,13 +136,23 @@ impl From<u64> for FeatureValue {
 }
 
 impl From<f64> for FeatureValue {
-    /// Plain digits for everyday magnitudes, an exponent from 1e16 on and below 1e-5, as Python's `repr` does.
     fn from(value: f64) -> Self {
-        let magnitude = value.abs();
-        if value != 0.0 && value.is_finite() && !(1e-5..1e16).contains(&magnitude) {
-            format!("{value:e}").into()
+        Shortest(value).to_string().into()
+    }
+}
+
+/// A float as it is written: the shortest text that reads back as itself. Plain digits for everyday magnitudes, an
+/// exponent from 1e16 on and below 1e-5, as Python's `repr` does.
+#[derive(Debug, Clone, Copy)]
+pub struct Shortest(pub f64);
+
+impl fmt::Display for Shortest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(value) = *self;
+        if value != 0.0 && value.is_finite() && !(1e-5..1e16).contains(&value.abs()) {
+            write!(f, "{value:e}")
         } else {
-            value.to_string().into()
+            write!(f, "{value}")
         }
     }
 }

@@ -10,6 +10,10 @@ pub const FEATURE_NAME_BYTES_MAX: usize = 1024;
 pub const FEATURE_VALUE_BYTES_MAX: usize = 1 << 20;
 /// Most features in one write of one entity.
 pub const FEATURES_PER_WRITE_MAX: usize = 1024;
+/// Most features that are declared of one entity kind.
+pub const FEATURES_PER_SCHEMA_MAX: usize = 16_384;
+/// Most named feature sets of one entity kind.
+pub const FEATURE_SETS_PER_SCHEMA_MAX: usize = 1024;
 
 /// Default: most ids in one batch read.
 pub const BATCH_IDS_MAX: usize = 100_000;

@@ -2,6 +2,7 @@
 
 mod batch;
 mod entity;
+mod entity_schema;
 mod feature;
 pub mod limits;
 mod row;
@@ -10,7 +11,8 @@ mod status;
 
 pub use batch::{Cells, FeatureBatch, FeatureBatchBuilder, ReplyBlock, RowView, Span};
 pub use entity::{EntityId, EntityIdError};
-pub use feature::{FeatureName, FeatureNameError, FeatureValue};
+pub use entity_schema::{FeatureClass, FeatureClassError, FeatureSpec, Schema, SchemaError, SchemaViolation};
+pub use feature::{FeatureName, FeatureNameError, FeatureValue, Shortest};
 pub use row::FeatureRow;
 pub use schema::{Column, FeatureType, FeatureTypeError, Projection, TypedValue};
 pub use status::{BatchSummary, RowStatus, UnavailableReason};

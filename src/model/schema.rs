@@ -58,6 +58,26 @@ impl FeatureType {
         }
     }
 
+    /// What a value of it is, in words.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::String => "UTF-8 text",
+            Self::Int64 => "a whole number of 64 bits",
+            Self::Float64 => "a finite number",
+            Self::Bool => "true or false",
+            Self::TimestampMs => "a whole number of milliseconds since 1970",
+        }
+    }
+
+    /// May these bytes be written as a value of this type? Infinity and NaN are read but not written: no model means
+    /// them, and JSON has no number for them.
+    pub fn takes(self, bytes: &[u8]) -> bool {
+        match self.parse(bytes) {
+            Some(TypedValue::Float64(number)) => number.is_finite(),
+            other => other.is_some(),
+        }
+    }
+
     /// Reads bytes as Redis keeps them; `None` where they are no value of this type.
     pub fn parse(self, bytes: &[u8]) -> Option<TypedValue<'_>> {
         let text = str::from_utf8(bytes).ok()?;
@@ -101,7 +121,20 @@ pub struct Column {
     pub default: Option<FeatureValue>,
 }
 
-/// What a read asks for: the columns of its answer, in order. Resolved once, shared by whoever reads the same.
+impl Column {
+    /// A feature of which nothing but the name is known.
+    pub fn untyped(name: FeatureName) -> Self {
+        Self { name, feature_type: None, default: None }
+    }
+
+    /// False for a value that is not of the feature's type.
+    pub fn parses(&self, value: &[u8]) -> bool {
+        self.feature_type.is_none_or(|feature_type| feature_type.parse(value).is_some())
+    }
+}
+
+/// What a read asks for: the columns of its answer, in order, each feature once. Resolved once, shared by whoever
+/// reads the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Projection {
     columns: Box<[Column]>,
@@ -118,8 +151,15 @@ impl Projection {
 
     /// Features of which nothing but the name is known.
     pub fn untyped(names: impl Into<Arc<[FeatureName]>>) -> Self {
+        Self::with_columns(names, |name| Column::untyped(name.clone()))
+    }
+
+    /// The column that each name stands for.
+    pub(super) fn with_columns(
+        names: impl Into<Arc<[FeatureName]>>,
+        column: impl Fn(&FeatureName) -> Column,
+    ) -> Self {
         let names = names.into();
-        let column = |name: &FeatureName| Column { name: name.clone(), feature_type: None, default: None };
         Self { columns: names.iter().map(column).collect(), names }
     }
 

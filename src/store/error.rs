@@ -3,7 +3,7 @@
 //! [`RequestError`]: the request is at fault; nothing was sent. [`StoreError`]: anything else, with the request
 //! error inside where that was it. Rows of a batch read have no error type: they have a status.
 
-use crate::model::{EntityIdError, FeatureName, FeatureNameError, UnavailableReason};
+use crate::model::{EntityIdError, FeatureName, FeatureNameError, SchemaViolation, UnavailableReason};
 use crate::shard::ConnectError;
 use crate::slot::{KeyError, PlanError};
 
@@ -71,6 +71,17 @@ pub enum RequestError {
         bytes: usize,
         /// The longest one allowed.
         max: usize,
+    },
+    /// A write that the schema does not allow.
+    #[error(transparent)]
+    Schema(#[from] SchemaViolation),
+    /// The feature set is not configured.
+    #[error("feature_set: {given:?} is not configured; there is {}", if known.is_empty() { "none" } else { known })]
+    UnknownFeatureSet {
+        /// The name asked for.
+        given: String,
+        /// The names there are.
+        known: String,
     },
     /// A feature is named twice in one request.
     #[error("features: {0:?} is given twice")]

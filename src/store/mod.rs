@@ -12,6 +12,7 @@ mod keyed;
 mod options;
 mod read;
 mod scan;
+mod streaming;
 mod write;
 
 pub use admin::Readiness;
@@ -71,7 +72,7 @@ impl FeatureStore {
         entities: Vec<EntityOptions>,
         options: StoreOptions,
     ) -> Result<Self, StoreError> {
-        check_kinds(&entities)?;
+        check_kinds(&entities, &options)?;
         let (cluster, capabilities) = connect(settings).await?;
         let kinds = entities.into_iter().map(cohorts::kind).collect::<Result<Vec<_>, _>>()?;
         let first =
@@ -174,8 +175,9 @@ async fn connect(settings: RedisSettings) -> Result<(Arc<Cluster>, Capabilities)
     timeout(limit, connecting).await.map_err(late)?
 }
 
-fn check_kinds(entities: &[EntityOptions]) -> Result<(), StoreError> {
+fn check_kinds(entities: &[EntityOptions], options: &StoreOptions) -> Result<(), StoreError> {
     for (number, kind) in entities.iter().enumerate() {
+        check_sets(kind, options.batch_features_max)?;
         if kind.prefix.is_empty() {
             let problem =
                 format!("entity {:?} has an empty key prefix, which would take in every key", kind.name);
@@ -195,4 +197,18 @@ fn check_kinds(entities: &[EntityOptions]) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// A set that no request may read is told now, not by the first request.
+fn check_sets(kind: &EntityOptions, features_max: usize) -> Result<(), StoreError> {
+    let mut sets = kind.schema.set_names();
+    let features = |name: &str| kind.schema.set(name, false).map_or(0, |set| set.len());
+    match sets.find(|name| features(name) > features_max) {
+        None => Ok(()),
+        Some(name) => Err(StoreError::Options(format!(
+            "feature set {name:?} of {:?} has {} features, more than the limit of {features_max} for a read",
+            kind.name,
+            features(name)
+        ))),
+    }
 }

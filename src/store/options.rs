@@ -1,8 +1,8 @@
-//! What a store is made of: entity kinds with their prefixes, TTLs and cohorts, and the limits of a request.
+//! What a store is made of: entity kinds with their prefixes, TTLs, schemas and cohorts, and the limits of a request.
 
 use std::time::Duration;
 
-use crate::model::{EntityId, limits};
+use crate::model::{EntityId, Schema, limits};
 use crate::slot::CohortTag;
 
 /// Limits and defaults of reads and pipelines.
@@ -68,20 +68,23 @@ pub struct EntityOptions {
     pub prefix: String,
     /// Key TTL of batch features, in seconds.
     pub batch_ttl_seconds: u64,
-    /// Field TTL of streaming features, in seconds.
+    /// Field TTL of streaming features, in seconds, where the schema gives a feature none of its own.
     pub streaming_ttl_seconds: u64,
+    /// What is declared of its features, and its feature sets.
+    pub schema: Schema,
     /// Its VIP cohorts.
     pub cohorts: Vec<CohortOptions>,
 }
 
 impl EntityOptions {
-    /// A kind with the prefix `fs:{name}:`, the default TTLs and no cohort.
+    /// A kind with the prefix `fs:{name}:`, the default TTLs, no schema and no cohort.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             prefix: format!("fs:{name}:"),
             batch_ttl_seconds: limits::BATCH_TTL_SECONDS,
             streaming_ttl_seconds: limits::STREAMING_TTL_SECONDS,
+            schema: Schema::default(),
             cohorts: Vec::new(),
         }
     }

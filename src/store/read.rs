@@ -41,9 +41,22 @@ impl FeatureStore {
         features: impl Into<Arc<[FeatureName]>>,
         timeout: Option<Duration>,
     ) -> Result<FeatureBatch, RequestError> {
+        self.batch_get_projection(ids, self.projection(features, false)?, timeout).await
+    }
+
+    /// Reads what the projection says of every id, as [`FeatureStore::batch_get_features`] does. The projection is one
+    /// of [`FeatureStore::projection`] or [`FeatureStore::feature_set`], and may be read by as often as wanted; of one
+    /// made by hand, each feature has to be there once.
+    pub async fn batch_get_projection(
+        &self,
+        ids: impl Into<Arc<[EntityId]>>,
+        projection: Arc<Projection>,
+        timeout: Option<Duration>,
+    ) -> Result<FeatureBatch, RequestError> {
         let started = Instant::now();
-        let (ids, features) = (ids.into(), features.into());
-        self.check_read(ids.len(), &features)?;
+        let ids = ids.into();
+        self.check_size(ids.len(), projection.len())?;
+        debug_assert_eq!(check_each_once(projection.names()), Ok(()));
         let deadline = started + self.timeout(timeout)?;
         let engine = &*self.engine;
         let keys = KeySet::new(&ids, &self.kind.layout.load())?;
@@ -51,7 +64,7 @@ impl FeatureStore {
         let operation = Read {
             transport: &*engine.transport,
             keys: &keys,
-            features: &features,
+            features: projection.names(),
             deadline: deadline.into_std(),
         };
         let fan_out = FanOut {
@@ -62,16 +75,36 @@ impl FeatureStore {
             chunk_keys_max: engine.options.pipeline_commands_max,
             deadline,
         };
-        let mut batch =
-            FeatureBatchBuilder::new(keys.len(), Arc::new(Projection::untyped(Arc::clone(&features))));
+        let mut batch = FeatureBatchBuilder::new(keys.len(), Arc::clone(&projection));
         let shards = fan_out.run(|settled| merge(&mut batch, settled)).await;
         let batch = batch.finish(ids, keys.key_of_id(), shards, &UnavailableReason::DeadlineExceeded(None));
         engine.read_metrics.record(&batch, started.elapsed());
         Ok(batch)
     }
 
-    fn check_read(&self, ids: usize, names: &[FeatureName]) -> Result<(), RequestError> {
-        let features = names.len();
+    /// What a read of these features asks for: with the types that the schema gives them, and with its defaults where
+    /// `with_defaults`. A feature that the schema does not know is read as it is.
+    pub fn projection(
+        &self,
+        features: impl Into<Arc<[FeatureName]>>,
+        with_defaults: bool,
+    ) -> Result<Arc<Projection>, RequestError> {
+        let features = features.into();
+        self.check_size(0, features.len())?;
+        check_each_once(&*features)?;
+        Ok(Arc::new(self.kind.options.schema.projection(features, with_defaults)))
+    }
+
+    /// The feature set called `name`, which was resolved when the schema was made.
+    pub fn feature_set(&self, name: &str, with_defaults: bool) -> Result<Arc<Projection>, RequestError> {
+        let schema = &self.kind.options.schema;
+        schema.set(name, with_defaults).cloned().ok_or_else(|| RequestError::UnknownFeatureSet {
+            given: name.to_owned(),
+            known: schema.set_names().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    fn check_size(&self, ids: usize, features: usize) -> Result<(), RequestError> {
         let options = &self.engine.options;
         if features == 0 {
             return Err(RequestError::NoFeatures);
@@ -86,7 +119,7 @@ impl FeatureStore {
         if cells > options.batch_cells_max {
             return Err(RequestError::TooManyCells { given: cells, max: options.batch_cells_max });
         }
-        check_each_once(names)
+        Ok(())
     }
 
     /// The deadline asked for, or the default one. Errors beyond the store's limit.

@@ -1,6 +1,6 @@
-//! Writes: batch features under the key's TTL, streaming features each under their own.
+//! Writes of batch features, under the key's TTL; `streaming` has those under a TTL of their own.
 //!
-//! Invariants: every row is reported as written or rejected; a streaming value is never written without its TTL.
+//! Invariant: every row is reported as written or rejected.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,8 +12,8 @@ use crate::model::limits::{
     FEATURE_VALUE_BYTES_MAX, FEATURES_PER_WRITE_MAX, LOAD_BYTES_PER_BATCH, LOAD_ROWS_PER_BATCH,
     TTL_SECONDS_MAX, WRITE_TIMEOUT,
 };
-use crate::model::{EntityId, FeatureName, FeatureRow, FeatureValue};
-use crate::shard::{Command, Reply, StreamingWrite};
+use crate::model::{EntityId, FeatureClass, FeatureName, FeatureRow, FeatureValue, Schema};
+use crate::shard::{Command, Reply};
 use crate::slot::{KeyNumber, KeySet};
 
 use super::FeatureStore;
@@ -86,12 +86,13 @@ impl FeatureStore {
         rows: &[R],
         ttl_seconds: u64,
     ) -> Vec<Result<(), RowRejected>> {
-        let layout = self.kind.layout.load_full();
+        let (layout, schema) = (self.kind.layout.load_full(), &self.kind.options.schema);
         let mut results: Vec<Result<(), RowRejected>> = Vec::with_capacity(rows.len());
         let (mut given, mut places) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
         for (place, row) in rows.iter().enumerate() {
             let row = row.as_ref();
-            let key = check_features(&row.features).and_then(|()| Ok(layout.key(&row.id)?));
+            let checked = check_features(schema, FeatureClass::Batch, &row.features);
+            let key = checked.and_then(|()| Ok(layout.key(&row.id)?));
             results.push(key.map_err(|error| RowRejected(error.to_string())).map(|key| {
                 given.push(key);
                 places.push(place);
@@ -133,7 +134,7 @@ impl FeatureStore {
     ) -> Result<(), StoreError> {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
         let features = [(feature.clone(), value)];
-        check_features(&features)?;
+        check_features(&self.kind.options.schema, FeatureClass::Batch, &features)?;
         let ttl = self.kind.options.batch_ttl_seconds;
         self.engine
             .run_key(
@@ -144,34 +145,6 @@ impl FeatureStore {
             )
             .await?;
         Ok(())
-    }
-
-    /// Writes streaming features of one entity, each under a field TTL of `ttl_seconds` (`None`: the kind's
-    /// default), in one atomic step. Errors where a single field did not get its TTL, and where the connection
-    /// failed in the middle: that write is never sent twice, as it could then undo a newer one. Takes the store's
-    /// request timeout at most, like the other calls for one entity.
-    pub async fn update_streaming(
-        &self,
-        id: &EntityId,
-        features: &[(FeatureName, FeatureValue)],
-        ttl_seconds: Option<u64>,
-    ) -> Result<(), StoreError> {
-        let ttl_seconds = check_ttl(ttl_seconds.unwrap_or(self.kind.options.streaming_ttl_seconds))?;
-        check_features(features)?;
-        let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
-        let way = self.engine.capabilities.streaming_write;
-        let commands = streaming_write(way, &key, features, ttl_seconds);
-        let timeout = self.engine.options.request_timeout;
-        let answer = self.engine.run_key(&key, commands, Effect::Once, timeout).await;
-        let result = match answer {
-            Err(reason) => Err(StoreError::from(reason)),
-            Ok(replies) if every_ttl_is_set(way, &replies, features.len()) => Ok(()),
-            Ok(replies) => Err(StoreError::Broken(format!(
-                "not every field of {id:?} got its TTL; the server answered {replies:?}"
-            ))),
-        };
-        metrics::writes("streaming", u64::from(result.is_ok()), u64::from(result.is_err()));
-        result
     }
 }
 
@@ -197,7 +170,12 @@ pub(super) fn check_ttl(ttl_seconds: u64) -> Result<u64, RequestError> {
     }
 }
 
-fn check_features(features: &[(FeatureName, FeatureValue)]) -> Result<(), RequestError> {
+/// A write within the limits that the schema allows.
+pub(super) fn check_features(
+    schema: &Schema,
+    class: FeatureClass,
+    features: &[(FeatureName, FeatureValue)],
+) -> Result<(), RequestError> {
     if features.is_empty() {
         return Err(RequestError::NoFeatures);
     }
@@ -206,7 +184,7 @@ fn check_features(features: &[(FeatureName, FeatureValue)]) -> Result<(), Reques
     }
     check_each_once(features.iter().map(|(name, _)| name))?;
     match features.iter().find(|(_, value)| value.as_bytes().len() > FEATURE_VALUE_BYTES_MAX) {
-        None => Ok(()),
+        None => Ok(schema.check_write(class, features)?),
         Some((name, value)) => Err(RequestError::ValueTooLarge {
             feature: name.to_string(),
             bytes: value.as_bytes().len(),
@@ -216,8 +194,10 @@ fn check_features(features: &[(FeatureName, FeatureValue)]) -> Result<(), Reques
 }
 
 /// Name, value, name, value, … as every command that writes fields takes them.
-fn pairs(features: &[(FeatureName, FeatureValue)]) -> impl Iterator<Item = &[u8]> {
-    features.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()])
+pub(super) fn pairs<'f>(
+    features: impl IntoIterator<Item = &'f (FeatureName, FeatureValue)>,
+) -> impl Iterator<Item = &'f [u8]> {
+    features.into_iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()])
 }
 
 fn batch_write(
@@ -238,66 +218,9 @@ fn row_result(answer: &KeyReplies, number: usize) -> Result<(), RowRejected> {
     }
 }
 
-fn streaming_write(
-    way: StreamingWrite,
-    key: &[u8],
-    features: &[(FeatureName, FeatureValue)],
-    ttl_seconds: u64,
-) -> Vec<Command> {
-    let count = features.len() as u64;
-    match way {
-        StreamingWrite::Hsetex => {
-            let command =
-                Command::new("HSETEX").arg(key).arg("EX").number(ttl_seconds).arg("FIELDS").number(count);
-            vec![command.args(pairs(features))]
-        }
-        StreamingWrite::Transaction => {
-            let names = features.iter().map(|(name, _)| name.as_bytes());
-            let expire = Command::new("HEXPIRE").arg(key).number(ttl_seconds).arg("FIELDS").number(count);
-            let set = Command::new("HSET").arg(key).args(pairs(features));
-            vec![Command::new("MULTI"), set, expire.args(names), Command::new("EXEC")]
-        }
-    }
-}
-
-/// Codes of `HEXPIRE`: 1 set, 2 deleted as the time has passed, 0 condition not met, −2 no such field. Source: its
-/// documentation. `HSETEX` answers 1 where all fields were set.
-fn every_ttl_is_set(way: StreamingWrite, replies: &[Reply], count: usize) -> bool {
-    match (way, replies) {
-        (StreamingWrite::Hsetex, [code]) => code.as_i64() == Some(1),
-        (StreamingWrite::Transaction, [_, _, _, Reply::Array(results)]) => match &results[..] {
-            [set, Reply::Array(codes)] => {
-                set.as_i64().is_some()
-                    && codes.len() == count
-                    && codes.iter().all(|code| code.as_i64() == Some(1))
-            }
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_field_without_its_ttl_is_a_failure() {
-        let codes = |codes: &[i64]| Reply::Array(codes.iter().map(|code| Reply::Int(*code)).collect());
-        let exec = |results: Vec<Reply>| {
-            let queued = || Reply::Text("QUEUED".into());
-            vec![Reply::Text("OK".into()), queued(), queued(), Reply::Array(results)]
-        };
-        let way = StreamingWrite::Transaction;
-        assert!(every_ttl_is_set(way, &exec(vec![Reply::Int(2), codes(&[1, 1])]), 2));
-        for bad in [&[1, 2][..], &[1, 0], &[-2, 1], &[1], &[]] {
-            assert!(!every_ttl_is_set(way, &exec(vec![Reply::Int(2), codes(bad)]), 2), "{bad:?}");
-        }
-        assert!(!every_ttl_is_set(way, &exec(vec![Reply::Error("WRONGTYPE".into()), codes(&[1, 1])]), 2));
-        assert!(!every_ttl_is_set(way, &[Reply::Nil], 2));
-        assert!(every_ttl_is_set(StreamingWrite::Hsetex, &[Reply::Int(1)], 2));
-        assert!(!every_ttl_is_set(StreamingWrite::Hsetex, &[Reply::Int(0)], 2));
-    }
 
     #[test]
     fn a_ttl_of_nothing_or_beyond_what_redis_takes_is_refused() {

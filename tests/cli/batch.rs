@@ -4,9 +4,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use arrow_array::cast::AsArray;
+use arrow_ipc::reader::StreamReader;
 use serde_json::{Value, json};
 
-use crate::program::{Background, on_cluster, run, run_with};
+use crate::program::{Background, on_cluster, run, run_with, slotwise};
 use crate::redis::{Features, hash, redis, users};
 use crate::support::{SOON, shared_cluster, unique_prefix, wait_until};
 
@@ -86,6 +88,48 @@ async fn every_id_of_a_shuffled_list_is_a_row_in_order_with_the_values_of_redis(
     for (row, (id, user)) in rows.iter().zip(&ids) {
         let values = cells(user.as_ref());
         assert_eq!(*row, json!({"id": id, "status": status(user.as_ref()), "values": values}));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_arrow_holds_the_values_of_every_window_and_not_a_byte_more() {
+    let (cluster, prefix) = (shared_cluster().await, unique_prefix());
+    let ids: Vec<String> = (0..25).map(|number| format!("u{number}")).collect();
+    for id in ids.iter().step_by(2) {
+        redis(cluster, &["HSET", &format!("{prefix}{id}"), "a", id]).await;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let output = home.path().join("rows.arrows");
+    let args = ["batch", "--ids", "-", "--features", "a", "--format", "arrow", "--batch-size", "10"];
+    let mut command = on_cluster(&prefix, args).await;
+    run_with(command.arg("--output").arg(&output), ids.join("\n").as_bytes()).exits(0);
+
+    let mut stream = std::io::Cursor::new(std::fs::read(&output).unwrap());
+    let batches: Vec<_> = StreamReader::try_new(&mut stream, None).unwrap().map(Result::unwrap).collect();
+    assert_eq!(stream.position(), stream.get_ref().len() as u64);
+    assert_eq!(batches.len(), 3);
+    let column = |index: usize| {
+        let texts = batches.iter().flat_map(move |batch| batch.column(index).as_string::<i32>().iter());
+        texts.map(|text| text.map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let present = |number: usize| number.is_multiple_of(2);
+    let cells = ids.iter().enumerate().map(|(number, id)| present(number).then(|| id.clone()));
+    let statuses = (0..ids.len()).map(|number| if present(number) { "found" } else { "missing" });
+    assert!(column(0).into_iter().eq(ids.iter().cloned().map(Some)));
+    assert!(column(1).into_iter().eq(cells));
+    assert!(column(2).into_iter().eq(statuses.map(|status| Some(status.to_owned()))));
+}
+
+#[test]
+fn a_binary_format_is_not_written_to_a_terminal() {
+    for args in [&["batch", "--ids", "-", "--features", "a"][..], &["get", "u1", "a"]] {
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        let mut command = slotwise(args);
+        command.args(["--redis-url", "redis://127.0.0.1:1", "--format", "arrow"]);
+        let output = command.stdout(terminal.slave).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--format arrow is binary, and standard output is a terminal"), "{said}");
     }
 }
 

@@ -15,6 +15,7 @@ mod load_bad;
 mod one;
 mod program;
 mod redis;
+mod schema;
 mod serve;
 mod serve_lost;
 mod tls;

@@ -29,8 +29,8 @@ fn bodies_of_another_shape() -> Vec<(&'static str, String)> {
         (
             r#"{"ids":["a"],"features":["f"],"feature":1}"#,
             format!(
-                "{NO_JSON}feature: unknown field `feature`, expected one of `ids`, `features`, `timeout_ms`, \
-                 `entity` at line 1 column 39"
+                "{NO_JSON}feature: unknown field `feature`, expected one of `ids`, `features`, `feature_set`, \
+                 `defaults`, `timeout_ms`, `entity` at line 1 column 39"
             ),
         ),
         (r#"{"features":["f"]}"#, format!("{NO_JSON}missing field `ids` at line 1 column 18")),
@@ -144,13 +144,13 @@ async fn a_bad_read_of_one_entity_is_told_where_it_is_wrong() {
         (
             "/v1/features/u1".to_owned(),
             "no_features",
-            "features: name the features to read, such as ?features=a,b; GET /v1/entities/{id} shows everything \
+            "features: name the features to read, such as ?features=a,b, or a feature_set; GET /v1/entities/{id} shows everything \
              an entity has",
         ),
         (
             "/v1/features/u1?features=".to_owned(),
             "no_features",
-            "features: name the features to read, such as ?features=a,b; GET /v1/entities/{id} shows everything \
+            "features: name the features to read, such as ?features=a,b, or a feature_set; GET /v1/entities/{id} shows everything \
              an entity has",
         ),
         ("/v1/features/u1?features=a,,b".into(), "invalid_feature", "features[1]: a feature name is empty"),
@@ -167,7 +167,7 @@ async fn a_bad_read_of_one_entity_is_told_where_it_is_wrong() {
         (
             "/v1/features/u1?features=a&timeout=5".into(),
             "invalid_query",
-            "unknown query parameter \"timeout\"; this route takes features, timeout_ms, entity",
+            "unknown query parameter \"timeout\"; this route takes features, feature_set, defaults, timeout_ms, entity",
         ),
         (
             "/v1/features/u1?features=a&timeout_ms=fast".into(),

@@ -7,6 +7,7 @@ mod bad_input;
 mod cluster;
 mod meta;
 mod reads;
+mod schema;
 mod support;
 mod wire;
 mod writes;

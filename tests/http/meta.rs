@@ -100,7 +100,7 @@ async fn a_healthy_cluster_is_ready_and_shown() {
         cluster["entities"],
         json!([{
             "name": "user", "prefix": options.prefix, "batch_ttl_seconds": 600, "streaming_ttl_seconds": 300,
-            "cohorts": [],
+            "feature_sets": [], "cohorts": [],
         }])
     );
 }

@@ -1,5 +1,7 @@
 //! Reads: of a batch, of one entity, in each format.
 
+use arrow_array::cast::AsArray;
+use arrow_ipc::reader::StreamReader;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -112,6 +114,20 @@ async fn a_batch_is_answered_in_the_format_that_is_asked_for() {
         "{\"id\":\"u1\",\"status\":\"found\",\"features\":{\"a\":\"1,2\",\"b\":\"\"}}\n\
          {\"id\":\"u2\",\"status\":\"missing\",\"features\":{\"a\":null,\"b\":null}}\n"
     );
+    let arrow = accept(&api, "application/vnd.apache.arrow.stream", &body).await;
+    assert_eq!((arrow.status, arrow.header("content-type")), (200, "application/vnd.apache.arrow.stream"));
+    let batches: Vec<_> =
+        StreamReader::try_new(&arrow.bytes[..], None).unwrap().map(Result::unwrap).collect();
+    let columns: Vec<Vec<_>> =
+        batches[0].columns().iter().map(|column| column.as_string::<i32>().iter().collect()).collect();
+    let expected = [
+        [Some("u1"), Some("u2")],
+        [Some("1,2"), None],
+        [Some(""), None],
+        [Some("found"), Some("missing")],
+        [None, None],
+    ];
+    assert_eq!((batches.len(), columns), (1, expected.map(Vec::from).into()));
     for json in ["*/*", "application/json", "text/html, */*;q=0.8"] {
         let answer = accept(&api, json, &body).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{json}");
@@ -119,7 +135,9 @@ async fn a_batch_is_answered_in_the_format_that_is_asked_for() {
     let refused = accept(&api, "text/html", &body).await.error();
     assert_eq!((refused.0, refused.1.as_str()), (406, "not_acceptable"));
     assert!(
-        refused.2.ends_with("there is application/json, application/x-ndjson, text/csv"),
+        refused.2.ends_with(
+            "there is application/json, application/x-ndjson, text/csv, application/vnd.apache.arrow.stream"
+        ),
         "{}",
         refused.2
     );

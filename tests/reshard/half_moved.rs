@@ -3,7 +3,7 @@
 use futures::stream;
 use slotwise::FeatureStore;
 use slotwise::devcluster::{ClusterSpec, LocalCluster};
-use slotwise::model::{EntityId, RowStatus};
+use slotwise::model::{EntityId, FeatureClass, FeatureName, FeatureSpec, FeatureType, RowStatus, Schema};
 use slotwise::shard::StreamingWrite;
 use slotwise::slot::{NodeAddr, Slot};
 use slotwise::store::{EntityOptions, MoveDirection, MoveReport};
@@ -37,7 +37,8 @@ impl Scene {
         let tag = tags_on(&plain, cluster, 0).next().unwrap();
         let ids = ids(&format!("{{{tag}}}"), 0..200);
         oracle.fill(&prefix, &ids).await;
-        let store = store(cluster, EntityOptions { cohorts: cohorts(&tag, &ids), ..kind(&prefix) }).await;
+        let (cohorts, schema) = (cohorts(&tag, &ids), slow());
+        let store = store(cluster, EntityOptions { cohorts, schema, ..kind(&prefix) }).await;
         let scene = Self { oracle, store, prefix, tag, ids };
         scene.moving().begin().await;
         let even: Vec<_> = scene.ids.iter().step_by(2).map(|id| scene.key(id)).collect();
@@ -99,6 +100,16 @@ async fn keys_of_a_half_moved_slot_are_found_wherever_they_are_and_absent_ones_a
     assert!(sent <= 1_000 + 200 + 5, "the 200 keys of the moved slot are sent twice, no others: {sent}");
 }
 
+/// One streaming feature with a TTL of its own.
+fn slow() -> Schema {
+    let mut schema = Schema::default();
+    let (feature_type, class) = (FeatureType::Int64, FeatureClass::Streaming);
+    let name = FeatureName::new("slow").unwrap();
+    let slow = FeatureSpec { name, feature_type, class, ttl_seconds: Some(1_000), default: None };
+    schema.add_feature(slow).unwrap();
+    schema
+}
+
 async fn assert_writes_land(cluster: &LocalCluster, way: StreamingWrite) {
     let scene = Scene::new(cluster).await;
     assert_eq!(scene.store.capabilities().streaming_write, way);
@@ -110,6 +121,8 @@ async fn assert_writes_land(cluster: &LocalCluster, way: StreamingWrite) {
             .update_streaming(id, &[feature("s", &**id), feature("t", 1i64)], Some(100))
             .await
             .unwrap();
+        // Two TTLs in one write.
+        scene.store.update_streaming(id, &[feature("u", 1i64), feature("slow", 2i64)], None).await.unwrap();
     }
     let rows: Vec<_> = all.iter().map(|id| row(id, &[("b", &**id)])).collect();
     let report = scene.store.bulk_load(stream::iter(rows), Some(500), |row, result| {
@@ -126,6 +139,8 @@ async fn assert_writes_land(cluster: &LocalCluster, way: StreamingWrite) {
         assert!(scene.store.inspect(id).await.unwrap().exists);
         let ttls = scene.store.field_ttls(id, &names(&["s", "b"])).await.unwrap();
         assert!((80..=100).contains(&ttls[0]) && ttls[1] == -1, "{ttls:?}");
+        let ttls = scene.store.field_ttls(id, &names(&["u", "slow"])).await.unwrap();
+        assert!((280..=300).contains(&ttls[0]) && (980..=1_000).contains(&ttls[1]), "{ttls:?}");
     }
 
     scene.end().await;

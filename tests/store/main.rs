@@ -11,5 +11,6 @@ mod cohorts;
 mod older_server;
 mod reads;
 mod refused_reads;
+mod schema;
 mod streaming;
 mod writes;

@@ -2,8 +2,9 @@
 
 use slotwise::FeatureStore;
 use slotwise::shard::{RedisSettings, StreamingWrite};
-use slotwise::store::StoreOptions;
+use slotwise::store::{EntityOptions, StoreOptions};
 
+use super::schema::{assert_each_feature_has_its_own_ttl, schema};
 use super::streaming::assert_streaming_keeps_its_promise;
 use crate::support::features::{Oracle, kind, store};
 use crate::support::{server, shared_cluster, start, unique_prefix};
@@ -31,6 +32,10 @@ async fn without_hsetex_a_transaction_keeps_the_same_promise() {
     let store = store(&cluster, kind(&prefix)).await;
     assert_eq!(store.capabilities().streaming_write, StreamingWrite::Transaction);
     assert_streaming_keeps_its_promise(&store, &Oracle::of(&cluster).await, &prefix).await;
+
+    let prefix = unique_prefix();
+    let typed = self::store(&cluster, EntityOptions { schema: schema(), ..kind(&prefix) }).await;
+    assert_each_feature_has_its_own_ttl(&typed, &Oracle::of(&cluster).await, &prefix).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::source::{Source, rust_files};
 use crate::{Allowed, Violation, assert_none, except};
 
 /// A crate, and where it may be named.
-const FENCES: [(&str, Where); 13] = [
+const FENCES: [(&str, Where); 17] = [
     ("redis", Where::Only(&["src/shard/"])),
     ("rustls", Where::Only(&["src/shard/"])),
     ("rustls_native_certs", Where::Only(&["src/shard/"])),
@@ -16,6 +16,10 @@ const FENCES: [(&str, Where); 13] = [
     ("tower", Where::Only(&["src/http/"])),
     ("tower_http", Where::Only(&["src/http/"])),
     ("utoipa", Where::Only(&["src/http/"])),
+    ("arrow_array", Where::Only(&["src/encode/"])),
+    ("arrow_buffer", Where::Only(&["src/encode/"])),
+    ("arrow_ipc", Where::Only(&["src/encode/"])),
+    ("arrow_schema", Where::Only(&["src/encode/"])),
     ("clap", Where::Only(&["src/cli/", "src/main.rs"])),
     ("anyhow", Where::Only(&["src/cli/", "src/main.rs"])),
     ("tokio", Where::AllBut(&["src/model/", "src/slot/", "src/encode/"])),
