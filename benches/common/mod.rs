@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use redis::cluster_async::ClusterConnection;
 use slotwise::FeatureStore;
-use slotwise::model::{EntityId, FeatureBatch, FeatureName};
+use slotwise::model::{EntityId, FeatureBatch, FeatureName, Projection};
 use slotwise::shard::RedisSettings;
 use slotwise::slot::Slot;
 use slotwise::store::{EntityOptions, StoreOptions, Transport};
@@ -68,6 +68,7 @@ pub(crate) struct Bench {
     pub(crate) cluster: FeatureStore,
     naive: ClusterConnection,
     features: Arc<[FeatureName]>,
+    projection: Arc<Projection>,
 }
 
 impl Bench {
@@ -85,8 +86,10 @@ impl Bench {
             .expect("a client");
         let naive = client.get_async_connection().await.expect("a cluster");
         let names = FEATURES[..FEATURES_READ].iter();
-        let features = names.map(|name| FeatureName::new(*name).expect("a name")).collect();
-        Self { lanes, cluster, naive, features }
+        let features: Arc<[FeatureName]> =
+            names.map(|name| FeatureName::new(*name).expect("a name")).collect();
+        let projection = lanes.projection(Arc::clone(&features), false).expect("features");
+        Self { lanes, cluster, naive, features, projection }
     }
 
     /// The floor, connected to the same cluster.
@@ -96,8 +99,8 @@ impl Bench {
 
     /// Reads through a store.
     pub(crate) async fn ours(&self, store: &FeatureStore, request: &Request) -> FeatureBatch {
-        let (ids, features) = (Arc::clone(&request.ids), Arc::clone(&self.features));
-        store.batch_get_features(ids, features, Some(REQUEST_TIMEOUT)).await.expect("a batch")
+        let (ids, projection) = (Arc::clone(&request.ids), Arc::clone(&self.projection));
+        store.batch_get_projection(ids, projection, Some(REQUEST_TIMEOUT)).await.expect("a batch")
     }
 
     /// Reads with one request per entity through the same client crate, all at once.

@@ -85,6 +85,8 @@ pub const COHORT_MEMBERS_MAX: usize = 1_000_000;
 pub const LANES_PER_NODE: usize = 1;
 /// Most of them that the config allows.
 pub const LANES_PER_NODE_MAX: usize = 64;
+/// Nodes that lanes are kept to; beyond, all are opened anew.
+pub const LANE_NODES_MAX: usize = 4_096;
 /// Requests that wait for a lane to write them; the commands in them are bounded per shard.
 pub const LANE_REQUESTS_WAITING_MAX: usize = 8_192;
 /// Bytes of requests under way on one lane; a single larger request goes alone.

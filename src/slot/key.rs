@@ -69,7 +69,7 @@ impl KeyLayout {
     }
 
     /// Appends the key of `id` to `out`; says which tag it got.
-    pub(super) fn append_key(&self, id: &str, out: &mut Vec<u8>) -> Result<Option<TagNumber>, KeyError> {
+    pub(crate) fn append_key(&self, id: &str, out: &mut Vec<u8>) -> Result<Option<TagNumber>, KeyError> {
         if let Some((tag, _)) = self.split_tag(id) {
             return Err(KeyError::LooksLikeCohortKey { id: id.to_owned(), tag: tag.as_str().to_owned() });
         }

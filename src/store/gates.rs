@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ahash::AHashMap;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::ShardMetrics;
 use crate::shard::InFlight;
@@ -70,10 +70,20 @@ impl Gate {
         let places = u32::try_from(keys.clamp(1, self.commands_max)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let permit = Arc::clone(&self.permits).acquire_many_owned(places).await.ok()?;
+        Some(self.passed(keys, permit))
+    }
+
+    /// The place of one command, where there is one.
+    pub(super) fn pass_at_once(&self) -> Option<(Passage<'_>, InFlight)> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        Some(self.passed(1, permit))
+    }
+
+    fn passed(&self, keys: usize, permit: OwnedSemaphorePermit) -> (Passage<'_>, InFlight) {
         self.metrics.in_flight.increment(1.0);
         self.metrics.pipelines.increment(1);
         self.metrics.keys.increment(keys as u64);
-        Some((Passage { gate: self, started: Instant::now() }, InFlight::new(permit)))
+        (Passage { gate: self, started: Instant::now() }, InFlight::new(permit))
     }
 }
 

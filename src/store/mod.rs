@@ -11,6 +11,7 @@ mod inspect;
 mod keyed;
 mod options;
 mod read;
+mod read_one;
 mod scan;
 mod streaming;
 mod write;

@@ -59,6 +59,12 @@ impl FeatureStore {
         debug_assert_eq!(check_each_once(projection.names()), Ok(()));
         let deadline = started + self.timeout(timeout)?;
         let engine = &*self.engine;
+        if let [id] = &*ids
+            && let Some(batch) = self.read_one(id, &ids, &projection, deadline).await?
+        {
+            engine.read_metrics.record(&batch, started.elapsed());
+            return Ok(batch);
+        }
         let keys = KeySet::new(&ids, &self.kind.layout.load())?;
 
         let operation = Read {
@@ -198,7 +204,10 @@ impl ReadMetrics {
         self.duration.record(elapsed.as_secs_f64());
         self.entities.increment(batch.len() as u64);
         for status in RowStatus::ALL {
-            self.rows[status.index()].increment(batch.summary().of(status) as u64);
+            let rows = batch.summary().of(status) as u64;
+            if rows > 0 {
+                self.rows[status.index()].increment(rows);
+            }
         }
         if batch.summary().unavailable > 0 {
             for reason in batch.rows().filter_map(|row| row.reason) {

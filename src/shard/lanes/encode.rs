@@ -3,28 +3,35 @@
 use crate::model::FeatureName;
 
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+const HMGET: &[u8] = b"$5\r\nHMGET\r\n";
 /// Digits of a 64-bit number.
 const DIGITS_MAX: usize = 20;
+/// What a text has around it: its kind, its length of mostly three digits at most, and two line ends.
+const TEXT_EXTRA_BYTES_MAX: usize = 8;
 
 /// One `HMGET` of all `features` per key, each after an `ASKING` where `asking`.
 pub(super) fn hmgets(keys: &[&[u8]], features: &[FeatureName], asking: bool) -> Vec<u8> {
-    let mut head = Vec::with_capacity(ASKING.len() + DIGITS_MAX + 16);
+    let names: usize = features.iter().map(|feature| feature.len() + TEXT_EXTRA_BYTES_MAX).sum();
+    let around = if asking { ASKING.len() } else { 0 } + HMGET.len() + 2 * TEXT_EXTRA_BYTES_MAX + names;
+    let mut bytes = Vec::with_capacity(keys.iter().map(|key| around + key.len()).sum());
+    let Some((first, others)) = keys.split_first() else { return bytes };
     if asking {
-        head.extend_from_slice(ASKING);
+        bytes.extend_from_slice(ASKING);
     }
-    push_length(&mut head, b'*', features.len() + 2);
-    head.extend_from_slice(b"$5\r\nHMGET\r\n");
-    let names: usize = features.iter().map(|feature| feature.len() + DIGITS_MAX).sum();
-    let mut tail = Vec::with_capacity(names);
+    push_length(&mut bytes, b'*', features.len() + 2);
+    bytes.extend_from_slice(HMGET);
+    let head = 0..bytes.len();
+    push_text(&mut bytes, first);
+    let tail_start = bytes.len();
     for feature in features {
-        push_text(&mut tail, feature.as_bytes());
+        push_text(&mut bytes, feature.as_bytes());
     }
-    let key_bytes: usize = keys.iter().map(|key| key.len()).sum();
-    let mut bytes = Vec::with_capacity(keys.len() * (head.len() + tail.len() + DIGITS_MAX) + key_bytes);
-    for key in keys {
-        bytes.extend_from_slice(&head);
+    let tail = tail_start..bytes.len();
+    // All commands are alike but for the key.
+    for key in others {
+        bytes.extend_from_within(head.clone());
         push_text(&mut bytes, key);
-        bytes.extend_from_slice(&tail);
+        bytes.extend_from_within(tail.clone());
     }
     bytes
 }

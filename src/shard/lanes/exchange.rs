@@ -34,7 +34,7 @@ const SHARED_PART_MIN: usize = 4;
 
 /// A request whose replies are awaited.
 struct Waiting {
-    request: Request,
+    request: Box<Request>,
     /// When it was taken to be written.
     taken: Instant,
     /// False once its caller has been answered, or has gone.
@@ -45,10 +45,10 @@ struct Waiting {
 pub(super) struct Exchange<'a, S> {
     stream: S,
     node: &'a NodeAddr,
-    requests: &'a mut mpsc::Receiver<Request>,
+    requests: &'a mut mpsc::Receiver<Box<Request>>,
     /// No request will come any more.
     closed: bool,
-    incoming: Vec<Request>,
+    incoming: Vec<Box<Request>>,
     /// Requests are in `output` and others may join them before they are written.
     gathering: bool,
     output: Output,
@@ -75,7 +75,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
     pub(super) fn new(
         stream: S,
         node: &'a NodeAddr,
-        requests: &'a mut mpsc::Receiver<Request>,
+        requests: &'a mut mpsc::Receiver<Box<Request>>,
         response_timeout: Duration,
     ) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
     }
 
     /// Runs until the connection ends or nobody asks any more. Brings the reason, and what was left unanswered.
-    pub(super) async fn run(mut self) -> (Result<(), Arc<str>>, Vec<Request>) {
+    pub(super) async fn run(mut self) -> (Result<(), Arc<str>>, Vec<Box<Request>>) {
         loop {
             match std::future::poll_fn(|context| self.poll(context)).await {
                 // Whoever is ready to ask does so now, and is written together with the others.
@@ -195,6 +195,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
                 return Ok(());
             }
             let Some(Waiting { request, wanted, .. }) = self.waiting.pop_front() else { return Ok(()) };
+            let request = *request;
             if !wanted {
                 self.input.advance(taken);
                 continue;

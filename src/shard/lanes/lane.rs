@@ -27,7 +27,7 @@ const BYTES_UNIT: usize = 1 << 10;
 /// The shared handle of a lane.
 #[derive(Debug)]
 pub(super) struct Lane {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Box<Request>>,
     bytes: Arc<Semaphore>,
     end: Arc<OnceLock<End>>,
 }
@@ -92,7 +92,7 @@ impl Lane {
         let ended = || PipelineFault::not_sent(self.end().map_or("the connection ended", |end| &end.reason));
         let permit = Arc::clone(&self.bytes).acquire_many_owned(units).await.map_err(|_| ended())?;
         let (reply, answer) = oneshot::channel();
-        let request = Request { bytes, scanner, deadline, reply, _held: (place, permit) };
+        let request = Box::new(Request { bytes, scanner, deadline, reply, _held: (place, permit) });
         self.requests.send(request).await.map_err(|_| ended())?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
@@ -103,7 +103,7 @@ async fn run(
     node: NodeAddr,
     role: Role,
     settings: RedisSettings,
-    mut requests: mpsc::Receiver<Request>,
+    mut requests: mpsc::Receiver<Box<Request>>,
     end: Arc<OnceLock<End>>,
 ) {
     let (ended, left) = serve(&node, role, &settings, &mut requests).await;
@@ -126,8 +126,8 @@ async fn serve(
     node: &NodeAddr,
     role: Role,
     settings: &RedisSettings,
-    requests: &mut mpsc::Receiver<Request>,
-) -> (Result<(), Arc<str>>, Vec<Request>) {
+    requests: &mut mpsc::Receiver<Box<Request>>,
+) -> (Result<(), Arc<str>>, Vec<Box<Request>>) {
     let limit = settings.connect_timeout;
     let late = |_| Err(format!("not connected within {limit:?}").into());
     let response_timeout = settings.response_timeout;

@@ -66,7 +66,9 @@ impl LaneTransport {
 
 impl ShardTransport for LaneTransport {
     fn topology(&self) -> Arc<Topology> {
-        self.cluster.topology()
+        let topology = self.cluster.topology();
+        self.lanes.sort_out(&topology);
+        topology
     }
 
     fn request_refresh(&self) {
@@ -85,7 +87,6 @@ impl ShardTransport for LaneTransport {
                 Target::Replica(_) => (false, Role::Replica),
             };
             let node = read.target.node();
-            self.lanes.sort_out(&self.cluster.topology());
             let lane = self.lanes.lane(node, role)?;
             let bytes = encode::hmgets(read.keys, read.features, asking);
             let scanner = ReplyScanner::new(read.keys.len(), read.features.len(), asking);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashMap;
 
-use crate::model::limits::LANE_RECONNECT_PAUSE;
+use crate::model::limits::{LANE_NODES_MAX, LANE_RECONNECT_PAUSE};
 use crate::slot::{NodeAddr, Topology};
 
 use super::super::fault::PipelineFault;
@@ -20,20 +20,37 @@ use super::lane::Lane;
 pub(super) struct NodeLanes {
     settings: RedisSettings,
     per_node: usize,
-    nodes: Mutex<AHashMap<(NodeAddr, Role), Vec<Arc<Lane>>>>,
+    primaries: Mutex<AHashMap<NodeAddr, Vec<Arc<Lane>>>>,
+    replicas: Mutex<AHashMap<NodeAddr, Vec<Arc<Lane>>>>,
     /// Version of the topology by which lanes were last sorted out.
     sorted_out: AtomicU64,
 }
 
 impl NodeLanes {
     pub(super) fn new(settings: RedisSettings, per_node: usize) -> Self {
-        Self { settings, per_node: per_node.max(1), nodes: Mutex::default(), sorted_out: AtomicU64::new(0) }
+        Self {
+            settings,
+            per_node: per_node.max(1),
+            primaries: Mutex::default(),
+            replicas: Mutex::default(),
+            sorted_out: AtomicU64::new(0),
+        }
     }
 
     /// The lane with most room. Errors where the node could not be reached a moment ago.
     pub(super) fn lane(&self, node: &NodeAddr, role: Role) -> Result<Arc<Lane>, PipelineFault> {
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let lanes = nodes.entry((node.clone(), role)).or_default();
+        let nodes = match role {
+            Role::Primary => &self.primaries,
+            Role::Replica => &self.replicas,
+        };
+        let mut nodes = nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !nodes.contains_key(node) && nodes.len() >= LANE_NODES_MAX {
+            nodes.clear();
+        }
+        let lanes = match nodes.get_mut(node) {
+            Some(lanes) => lanes,
+            None => nodes.entry(node.clone()).or_default(),
+        };
         if lanes.len() < self.per_node {
             lanes.push(Arc::new(self.open(node, role)));
         }
@@ -56,14 +73,18 @@ impl NodeLanes {
 
     /// Lets go of the lanes to nodes that are not in `topology`; what is under way on them goes on.
     pub(super) fn sort_out(&self, topology: &Topology) {
-        if self.sorted_out.swap(topology.version(), Ordering::Relaxed) == topology.version() {
+        let version = topology.version();
+        if self.sorted_out.load(Ordering::Relaxed) == version
+            || self.sorted_out.swap(version, Ordering::Relaxed) == version
+        {
             return;
         }
         let known = |node: &NodeAddr| {
             topology.shards().iter().any(|shard| shard.primary == *node || shard.replicas.contains(node))
         };
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.retain(|(node, _), _| known(node));
+        for nodes in [&self.primaries, &self.replicas] {
+            nodes.lock().unwrap_or_else(PoisonError::into_inner).retain(|node, _| known(node));
+        }
     }
 
     fn open(&self, node: &NodeAddr, role: Role) -> Lane {
