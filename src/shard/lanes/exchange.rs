@@ -22,6 +22,7 @@ use super::super::fault::{KeyFault, PipelineFault};
 use super::lane::{Replies, Request};
 use super::output::Output;
 use super::silence::Silence;
+use super::skip::whole_pushes;
 use super::{LaneError, Malformed};
 
 /// Requests taken from callers at once.
@@ -168,8 +169,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         }
         self.silence.broken();
         self.read_replies()?;
-        if self.waiting.is_empty() && self.input.len() > REPLY_LINE_BYTES_MAX {
-            return Poll::Ready(Err(Malformed("more than was asked for").into()));
+        if self.waiting.is_empty() && !self.input.is_empty() {
+            self.input.advance(whole_pushes(&self.input)?);
+            if self.input.len() > REPLY_LINE_BYTES_MAX {
+                return Poll::Ready(Err(Malformed("more than was asked for").into()));
+            }
         }
         Poll::Ready(Ok(()))
     }
