@@ -126,7 +126,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         if self.flushing && Pin::new(&mut self.stream).poll_flush(context)?.is_ready() {
             self.flushing = false;
         }
-        if self.closed && self.waiting.is_empty() && self.output.is_empty() {
+        // A silent node must not keep a connection alive whose callers are all gone.
+        if self.closed && self.waiting.iter().all(|one| !one.wanted || one.request.reply.is_closed()) {
             return Poll::Ready(Ok(Event::Over));
         }
         self.poll_check(context)?;
