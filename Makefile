@@ -9,7 +9,7 @@ WITH_REDIS = folder="$$(scripts/redis.sh)" && export SLOTWISE_REDIS_SERVER="$$fo
 # The same, but only one that speaks TLS will do.
 WITH_TLS_REDIS = folder="$$(scripts/redis.sh --tls)" && export SLOTWISE_REDIS_SERVER="$$folder/redis-server" &&
 
-.PHONY: help demo test bench lint ci redis build check-old-server check-arrow check-cpu
+.PHONY: help demo test bench fuzz lint ci redis build check-old-server check-arrow check-cpu
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -24,6 +24,9 @@ test: ## Run every test, on real servers
 
 bench: ## Run every benchmark (SLOTWISE_REDIS_URL: against that cluster)
 	@$(WITH_REDIS) $(CARGO) bench
+
+fuzz: ## Feed the reply scanner with what no server sends, for FUZZ_SECONDS=60
+	@scripts/fuzz.sh
 
 lint: ## Formatting, lints, documentation, shell scripts
 	$(CARGO) fmt --check

@@ -173,7 +173,7 @@ fn id(number: u64) -> EntityId {
 }
 
 /// The value of a feature, in the lengths that such features have.
-fn value(number: u64, feature: usize) -> String {
+pub(crate) fn value(number: u64, feature: usize) -> String {
     let mixed = (number * 31 + feature as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17;
     let pick = |texts: &[&str]| texts[usize::try_from(mixed).unwrap_or_default() % texts.len()].to_owned();
     match feature {

@@ -35,7 +35,8 @@ impl Span {
         self.len == u32::MAX
     }
 
-    fn slice(self, bytes: &[u8]) -> Option<&[u8]> {
+    /// The value, out of the bytes that the cell points into; `None` where it is absent.
+    pub fn slice(self, bytes: &[u8]) -> Option<&[u8]> {
         if self.is_absent() {
             return None;
         }

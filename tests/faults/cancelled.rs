@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use slotwise::store::StoreOptions;
 
 use super::{Scene, cluster};
-use crate::support::features::{kind, names, store_with};
+use crate::support::features::{kind, names, options, store_with};
 use crate::support::{SOON, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropping_a_batch_gives_its_places_to_later_ones() {
     let cluster = cluster().await;
     let scene = Scene::new(&cluster).await;
-    let options = StoreOptions { shard_commands_in_flight_max: 500, ..StoreOptions::default() };
+    let options = StoreOptions { shard_commands_in_flight_max: 500, ..options() };
     let store = store_with(&cluster, kind(&scene.prefix), options).await;
     let node = cluster.addrs()[0].clone();
     let (away, others) = scene.split(&node);

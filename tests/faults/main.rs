@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
 #[path = "../support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 mod cancelled;
 mod failover;

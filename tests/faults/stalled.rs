@@ -7,7 +7,7 @@ use slotwise::model::limits::WRITE_TIMEOUT;
 
 use super::{LATE_MAX, Scene, cluster};
 use crate::support::canary::Canary;
-use crate::support::features::row;
+use crate::support::features::{assert_transport, row};
 use crate::support::{SOON, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,6 +58,7 @@ async fn a_stall_shorter_than_the_deadline_costs_time_and_no_row() {
     };
     let (batch, ()) = tokio::join!(reading, resuming);
     assert_eq!(batch.summary().found, 600);
+    assert_transport(&cluster).await;
 }
 
 #[tokio::test]

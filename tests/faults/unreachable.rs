@@ -7,16 +7,15 @@ use slotwise::FeatureStore;
 use slotwise::shard::RedisSettings;
 use slotwise::shard::node::{NodeClient, NodeOptions};
 use slotwise::slot::NodeAddr;
-use slotwise::store::StoreOptions;
 
-use crate::support::features::kind;
+use crate::support::features::{kind, options};
 use crate::support::{SOON, free_first_port, server, wait_until};
 
 /// Connects, and brings the error's text; it has come in time and in one line.
 async fn refused(addresses: &[String]) -> String {
     let settings = RedisSettings::from_urls(addresses).unwrap();
     let begun = Instant::now();
-    let connecting = Box::pin(FeatureStore::connect(settings, vec![kind("p:")], StoreOptions::default()));
+    let connecting = Box::pin(FeatureStore::connect(settings, vec![kind("p:")], options()));
     let text = connecting.await.unwrap_err().to_string();
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(text.lines().count(), 1, "{text}");

@@ -7,12 +7,12 @@ use slotwise::shard::{RedisSettings, StreamingWrite};
 use slotwise::slot::Slot;
 use slotwise::store::{CohortMembers, CohortOptions, MoveDirection};
 
+use super::{open, open_kind, refused};
 use crate::support::features::{
     LONG, Oracle, assert_filled, cohort, feature, id, ids, kind, names, reason, row, tags_on,
 };
 use crate::support::slots::{MovingSlot, keys_in};
 use crate::support::{SOON, cluster, server, shared_cluster, start, unique_prefix};
-use crate::{open, open_kind, refused};
 
 const PASSWORD: &str = "corr3ct-horse";
 

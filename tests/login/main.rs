@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
 #[path = "../support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 mod acl;
 mod password;
@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use slotwise::FeatureStore;
 use slotwise::shard::RedisSettings;
-use slotwise::store::{EntityOptions, StoreError, StoreOptions};
+use slotwise::store::{EntityOptions, StoreError};
 
-use crate::support::features::kind;
+use crate::support::features::{kind, options};
 
 /// Longest time until a login that can't work is reported.
 const REPORTED_WITHIN: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ async fn open(settings: RedisSettings, prefix: &str) -> Result<FeatureStore, Sto
 
 /// The same for a kind with more to it than a prefix.
 async fn open_kind(settings: RedisSettings, kind: EntityOptions) -> Result<FeatureStore, StoreError> {
-    Box::pin(FeatureStore::connect(settings, vec![kind], StoreOptions::default())).await
+    Box::pin(FeatureStore::connect(settings, vec![kind], options())).await
 }
 
 /// Why a store can't be opened: in time, in one line, and naming a node.

@@ -3,8 +3,8 @@
 use slotwise::devcluster::{ClusterSpec, LocalCluster};
 use slotwise::shard::RedisSettings;
 
-use crate::open;
-use crate::support::features::{Oracle, assert_filled, feature, id, ids, names};
+use super::open;
+use crate::support::features::{Oracle, assert_filled, assert_transport, feature, id, ids, names};
 use crate::support::{server, start, unique_prefix};
 
 const PASSWORD: &str = "corr3ct/h@rse";
@@ -25,6 +25,7 @@ async fn the_right_password_works_and_a_wrong_one_is_refused_without_being_shown
     let asked = ids("u", 0..100);
     Oracle::of(&cluster).await.fill(&prefix, &asked).await;
     assert_filled(&store.batch_get_features(asked, names(&["v"]), None).await.unwrap());
+    assert_transport(&cluster).await;
     store.update_streaming(&id("u"), &[feature("s", "1")], None).await.unwrap();
     assert_eq!(store.count_entities().await.unwrap(), 101);
 

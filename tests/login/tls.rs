@@ -5,7 +5,7 @@ use slotwise::FeatureStore;
 use slotwise::model::RowStatus;
 use slotwise::slot::Slot;
 
-use crate::open;
+use super::open;
 use crate::support::certs::{TlsCluster, tls_cluster};
 use crate::support::features::{LONG, Oracle, assert_filled, feature, id, ids, names, row, tags_on};
 use crate::support::slots::{MovingSlot, keys_in};

@@ -3,7 +3,7 @@
 use slotwise::devcluster::LocalCluster;
 use slotwise::shard::RedisSettings;
 
-use crate::refused;
+use super::refused;
 use crate::support::certs::{Certs, tls_cluster};
 use crate::support::shared_cluster;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use slotwise::model::RowStatus;
 use support::canary::Canary;
-use support::features::{Oracle, assert_filled, ids, kind, names, store};
+use support::features::{Oracle, assert_filled, assert_transport, ids, kind, names, store};
 use support::{SOON, cluster, unique_prefix, wait_until};
 
 /// Share of one core that a process may use while it has nobody to talk to.
@@ -40,6 +40,7 @@ async fn when_every_server_is_gone_nothing_spins_and_all_comes_back_by_itself() 
         async move { store.batch_get_features(ids, names(&["v"]), timeout).await.unwrap() }
     };
     assert_filled(&read(1_000).await);
+    assert_transport(&cluster).await;
     assert!(store.readiness(Duration::from_secs(1)).await.ready);
 
     for index in 0..3 {

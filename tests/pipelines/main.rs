@@ -12,7 +12,8 @@ use std::time::Duration;
 use slotwise::metrics::MetricsPage;
 use slotwise::store::{EntityOptions, StoreOptions};
 use support::features::{
-    LONG, Oracle, assert_filled, cohort, id, ids, kind, names, store, store_with, value_of,
+    LONG, Oracle, assert_filled, assert_transport, cohort, id, ids, kind, names, options, store, store_with,
+    value_of,
 };
 use support::{shared_cluster, unique_prefix};
 use tokio::sync::{Mutex, MutexGuard};
@@ -91,13 +92,14 @@ async fn an_id_asked_for_twice_is_read_once_and_answered_twice() {
     assert_eq!(batch.summary().found, 1_000);
     assert_eq!(sum(page, "slotwise_shard_pipeline_keys_total", &READ) - keys, 100);
     assert_eq!(oracle.hmgets().await - commands, 100);
+    assert_transport(cluster).await;
 }
 
 #[tokio::test]
 async fn no_pipeline_is_longer_than_the_limit_and_none_is_sent_in_vain() {
     let (page, _turn) = page().await;
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
-    let options = StoreOptions { pipeline_commands_max: 50, ..StoreOptions::default() };
+    let options = StoreOptions { pipeline_commands_max: 50, ..options() };
     let store = store_with(cluster, kind(&prefix), options).await;
     let before = sum(page, "slotwise_shard_pipelines_total", &READ);
     store.batch_get_features(ids("u", 0..1_000), names(&["v"]), LONG).await.unwrap();
@@ -111,7 +113,7 @@ async fn a_refused_read_sends_nothing() {
     let (page, _turn) = page().await;
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
     let vip = cohort("vip", &["vip"], vec![id("m")]);
-    let options = StoreOptions { batch_ids_max: 10, ..StoreOptions::default() };
+    let options = StoreOptions { batch_ids_max: 10, ..options() };
     let entity = EntityOptions { cohorts: vec![vip], ..kind(&prefix) };
     let (oracle, store) = (Oracle::of(cluster).await, store_with(cluster, entity, options).await);
     let before = (sum(page, "slotwise_shard_pipelines_total", &[]), oracle.hmgets().await);

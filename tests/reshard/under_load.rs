@@ -7,7 +7,7 @@ use std::time::Duration;
 use slotwise::FeatureStore;
 use slotwise::model::{EntityId, RowStatus};
 
-use crate::support::features::{Oracle, feature, ids, kind, names, store, value_of};
+use crate::support::features::{Oracle, assert_transport, feature, ids, kind, names, store, value_of};
 use crate::support::slots::{reshard, wait_until_all_know};
 use crate::support::{SOON, cluster, unique_prefix};
 
@@ -98,6 +98,7 @@ async fn no_row_is_lost_or_wrong_while_slots_move_between_shards() {
     let store = store(&cluster, kind(&prefix)).await;
     assert_right_while(&store, &oracle, &prefix, reshard(oracle.node(0), oracle.node(1), SLOTS)).await;
     cluster.wait_until_agreed(SOON).await.unwrap();
+    assert_transport(&cluster).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,16 +5,16 @@ use slotwise::devcluster::LocalCluster;
 use slotwise::model::EntityId;
 use slotwise::shard::RedisSettings;
 use slotwise::slot::Slot;
-use slotwise::store::{EntityOptions, StoreOptions};
+use slotwise::store::EntityOptions;
 
-use crate::support::features::{Oracle, cohort, id, ids, kind, names, store};
+use crate::support::features::{Oracle, cohort, id, ids, kind, names, options, store};
 use crate::support::{shared_cluster, unique_prefix};
 
 async fn store_of_two_kinds(cluster: &LocalCluster, prefixes: [&str; 2]) -> (FeatureStore, FeatureStore) {
     let settings = RedisSettings::from_urls(cluster.urls().split(',')).unwrap();
     let merchant = EntityOptions { name: "merchant".to_owned(), ..kind(prefixes[1]) };
     let kinds = vec![kind(prefixes[0]), merchant];
-    let store = Box::pin(FeatureStore::connect(settings, kinds, StoreOptions::default())).await.unwrap();
+    let store = Box::pin(FeatureStore::connect(settings, kinds, options())).await.unwrap();
     let of = |name| store.entity(Some(name)).unwrap();
     (of("user"), of("merchant"))
 }
@@ -127,6 +127,6 @@ async fn kinds_share_ids_but_neither_keys_nor_ttls() {
     let settings = RedisSettings::from_urls(cluster.urls().split(',')).unwrap();
     let inside = EntityOptions { name: "inside".to_owned(), ..kind(&format!("{users}inside:")) };
     let kinds = vec![kind(&users), inside];
-    let error = Box::pin(FeatureStore::connect(settings, kinds, StoreOptions::default())).await.unwrap_err();
+    let error = Box::pin(FeatureStore::connect(settings, kinds, options())).await.unwrap_err();
     assert!(error.to_string().contains("overlap"), "{error}");
 }

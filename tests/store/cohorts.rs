@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use slotwise::slot::CohortTag;
-use slotwise::store::{CohortMembers, CohortOptions, EntityOptions, StoreOptions};
+use slotwise::store::{CohortMembers, CohortOptions, EntityOptions};
 use slotwise::{FeatureStore, shard::RedisSettings};
 
-use crate::support::features::{LONG, Oracle, cohort, id, ids, kind, names, store};
+use crate::support::features::{LONG, Oracle, cohort, id, ids, kind, names, options, store};
 use crate::support::{SOON, shared_cluster, unique_prefix, wait_until};
 
 fn with_set(prefix: &str, key: &str) -> EntityOptions {
@@ -69,7 +69,7 @@ async fn a_set_that_can_not_be_read_keeps_its_last_members_and_is_refused_at_con
     assert!(connected.layout().cohorts().tag_of("m1").is_some());
     let settings = RedisSettings::from_urls(cluster.urls().split(',')).unwrap();
     let kinds = vec![with_set(&prefix, &set)];
-    let error = Box::pin(FeatureStore::connect(settings, kinds, StoreOptions::default())).await.unwrap_err();
+    let error = Box::pin(FeatureStore::connect(settings, kinds, options())).await.unwrap_err();
     for says in ["vip", &set, "WRONGTYPE"] {
         assert!(error.to_string().contains(says), "{error}");
     }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
 #[path = "../support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 mod admin;
 mod cohort_move;

@@ -2,11 +2,11 @@
 
 use slotwise::FeatureStore;
 use slotwise::shard::{RedisSettings, StreamingWrite};
-use slotwise::store::{EntityOptions, StoreOptions};
+use slotwise::store::EntityOptions;
 
 use super::schema::{assert_each_feature_has_its_own_ttl, schema};
 use super::streaming::assert_streaming_keeps_its_promise;
-use crate::support::features::{Oracle, kind, store};
+use crate::support::features::{Oracle, kind, options, store};
 use crate::support::{server, shared_cluster, start, unique_prefix};
 use slotwise::devcluster::{ClusterSpec, LocalCluster};
 
@@ -43,7 +43,7 @@ async fn a_server_without_field_ttls_is_refused_with_its_version_and_the_one_nee
     let cluster = cluster_without(&["HSETEX", "HEXPIRE", "HTTL"]).await;
     let settings = RedisSettings::from_urls(cluster.urls().split(',')).unwrap();
     let kinds = vec![kind(&unique_prefix())];
-    let connecting = Box::pin(FeatureStore::connect(settings, kinds, StoreOptions::default()));
+    let connecting = Box::pin(FeatureStore::connect(settings, kinds, options()));
     let error = connecting.await.unwrap_err().to_string();
     let version = server().await.version().to_string().to_lowercase();
     for says in [&version, "needs Redis 7.4", "Valkey 9", &cluster.addrs()[0].to_string()] {

@@ -4,7 +4,8 @@ use slotwise::model::{FeatureName, RowStatus};
 use slotwise::store::StoreOptions;
 
 use crate::support::features::{
-    LONG, Oracle, assert_filled, id, ids, kind, names, reason, statuses, store, store_with,
+    LONG, Oracle, assert_filled, assert_transport, id, ids, kind, names, options, reason, statuses, store,
+    store_with,
 };
 use crate::support::{shared_cluster, unique_prefix};
 
@@ -109,8 +110,7 @@ async fn odd_ids_and_feature_names_just_work() {
 async fn a_batch_of_many_small_pipelines_is_right() {
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
     let oracle = Oracle::of(cluster).await;
-    let options =
-        StoreOptions { pipeline_commands_max: 7, shard_commands_in_flight_max: 2, ..StoreOptions::default() };
+    let options = StoreOptions { pipeline_commands_max: 7, shard_commands_in_flight_max: 2, ..options() };
     let store = store_with(cluster, kind(&prefix), options).await;
     let asked = ids("u", 0..2_000);
     oracle.fill(&prefix, &asked).await;
@@ -118,13 +118,14 @@ async fn a_batch_of_many_small_pipelines_is_right() {
     assert_eq!(batch.ids(), asked);
     assert_filled(&batch);
     assert_eq!(batch.summary().shards, 3);
+    assert_transport(cluster).await;
 }
 
 #[tokio::test]
 async fn one_pipeline_of_a_whole_batch_is_right_too() {
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
     let oracle = Oracle::of(cluster).await;
-    let options = StoreOptions { pipeline_commands_max: usize::MAX, ..StoreOptions::default() };
+    let options = StoreOptions { pipeline_commands_max: usize::MAX, ..options() };
     let store = store_with(cluster, kind(&prefix), options).await;
     let asked = ids("u", 0..3_000);
     oracle.fill(&prefix, &asked).await;

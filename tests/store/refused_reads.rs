@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slotwise::store::{RequestError, StoreOptions};
 
-use crate::support::features::{ids, kind, names, store_with};
+use crate::support::features::{ids, kind, names, options, store_with};
 use crate::support::{shared_cluster, unique_prefix};
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn a_read_beyond_a_limit_is_refused_by_field_and_limit() {
         batch_features_max: 4,
         batch_cells_max: 20,
         request_timeout_max: Duration::from_secs(2),
-        ..StoreOptions::default()
+        ..options()
     };
     let store = store_with(shared_cluster().await, kind(&unique_prefix()), options).await;
     let ms = |ms| Some(Duration::from_millis(ms));
@@ -40,7 +40,7 @@ async fn a_read_beyond_a_limit_is_refused_by_field_and_limit() {
 
 #[tokio::test]
 async fn an_entity_kind_that_is_not_configured_is_refused_by_name() {
-    let store = store_with(shared_cluster().await, kind(&unique_prefix()), StoreOptions::default()).await;
+    let store = store_with(shared_cluster().await, kind(&unique_prefix()), options()).await;
     assert!(store.entity(None).is_ok() && store.entity(Some("user")).is_ok());
     let error = store.entity(Some("merchant")).unwrap_err();
     assert!(matches!(error, RequestError::UnknownEntity { .. }));

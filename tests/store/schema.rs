@@ -8,7 +8,7 @@ use slotwise::model::{FeatureClass, FeatureName, FeatureSpec, FeatureType, RowSt
 use slotwise::shard::RedisSettings;
 use slotwise::store::{EntityOptions, RequestError, StoreOptions};
 
-use crate::support::features::{Oracle, feature, id, kind, names, row, store};
+use crate::support::features::{Oracle, feature, id, kind, names, options, row, store};
 use crate::support::{shared_cluster, unique_prefix};
 
 fn declared(
@@ -172,7 +172,7 @@ async fn a_feature_set_that_is_not_there_is_refused_with_those_that_are() {
 
     let settings = RedisSettings::from_urls(cluster.urls().split(',')).unwrap();
     let kinds = vec![EntityOptions { schema: schema(), ..kind(&unique_prefix()) }];
-    let options = StoreOptions { batch_features_max: 1, ..StoreOptions::default() };
+    let options = StoreOptions { batch_features_max: 1, ..options() };
     let error = Box::pin(FeatureStore::connect(settings, kinds, options)).await.unwrap_err().to_string();
     assert!(error.contains("\"fraud\"") && error.contains("more than the limit of 1"), "{error}");
 }

@@ -9,7 +9,7 @@ use slotwise::model::{EntityId, FeatureBatch, FeatureName, FeatureRow, FeatureVa
 use slotwise::shard::node::{NodeClient, NodeError};
 use slotwise::shard::{RedisSettings, Reply};
 use slotwise::slot::{CohortTag, Slot};
-use slotwise::store::{CohortMembers, CohortOptions, EntityOptions, StoreOptions};
+use slotwise::store::{CohortMembers, CohortOptions, EntityOptions, StoreOptions, Transport};
 
 /// Commands that the oracle sends before it waits for their answers.
 const ORACLE_CALLS_AT_ONCE: usize = 2_000;
@@ -25,9 +25,37 @@ pub(crate) fn cohort(name: &str, tags: &[&str], members: Vec<EntityId>) -> Cohor
     CohortOptions { name: name.to_owned(), tags, members: CohortMembers::Listed(members) }
 }
 
+/// The transport that this test binary is for. Every suite of behaviour is two binaries: `faults` reads over the
+/// default transport, `faults_cluster` is the same tests over the cluster connection.
+pub(crate) fn transport() -> Transport {
+    if env!("CARGO_CRATE_NAME").ends_with("_cluster") { Transport::Cluster } else { Transport::default() }
+}
+
+/// The default options, with the transport that this test binary is for.
+pub(crate) fn options() -> StoreOptions {
+    StoreOptions { transport: transport(), ..StoreOptions::default() }
+}
+
+/// Connections in `CLIENT LIST` that only direct lanes have.
+pub(crate) const LANE: &str = " name=slotwise-lane ";
+
+/// The stores of this test binary use the transport that it is for. Call it after a read of every shard.
+pub(crate) async fn assert_transport(cluster: &LocalCluster) {
+    for index in 0..cluster.spec().shards {
+        let clients = cluster.client(index).await.unwrap().call(&["CLIENT", "LIST"]).await.unwrap();
+        let lanes = clients.as_str().unwrap().matches(LANE).count();
+        assert_eq!(
+            lanes > 0,
+            transport() != Transport::Cluster,
+            "{lanes} lanes to {}",
+            cluster.addrs()[index]
+        );
+    }
+}
+
 /// A store of one kind.
 pub(crate) async fn store(cluster: &LocalCluster, entity: EntityOptions) -> FeatureStore {
-    store_with(cluster, entity, StoreOptions::default()).await
+    store_with(cluster, entity, options()).await
 }
 
 /// A store of one kind, with limits.

@@ -14,7 +14,7 @@ const LONG_FILES: &[Allowed] = &[];
 /// Functions that may be longer, as `file: function`, each with its reason.
 const LONG_FUNCTIONS: &[Allowed] = &[];
 
-const EVERYWHERE: [&str; 3] = ["src", "tests", "benches"];
+const EVERYWHERE: [&str; 4] = ["src", "tests", "benches", "fuzz"];
 
 fn without_opening(files: &[Source]) -> Vec<Violation> {
     let silent = files.iter().filter(|file| !file.text.starts_with("//! "));

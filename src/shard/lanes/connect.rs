@@ -14,7 +14,7 @@ use crate::slot::NodeAddr;
 use super::super::role::Role;
 use super::super::settings::{self, RedisSettings};
 use super::encode;
-use super::resp::{Head, head};
+use super::resp::{Head, Malformed, head};
 use super::skip::Skip;
 
 /// Name of the connections in `CLIENT LIST`.
@@ -80,24 +80,81 @@ where
 async fn call<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, command: &[u8]) -> Result<(), Arc<str>> {
     let failed = |error: std::io::Error| Arc::from(format!("can't log in: {error}"));
     stream.write_all(command).await.map_err(failed)?;
-    let malformed = |error: super::Malformed| Arc::from(error.to_string());
-    let (mut bytes, mut at, mut skip, mut begun) = (BytesMut::new(), 0, Skip::default(), false);
+    let mut bytes = BytesMut::new();
     loop {
-        if !begun && let Some((head, end, next)) = head(&bytes, at).map_err(malformed)? {
-            if head == Head::ErrorLine {
-                return Err(String::from_utf8_lossy(&bytes[at + 1..end]).into());
+        match reply(&bytes).map_err(|error| error.to_string())? {
+            Some(Reply { error: Some(error), .. }) => return Err(error),
+            // What is behind the reply would become the reply to whatever is asked next.
+            Some(Reply { end, .. }) if end < bytes.len() => {
+                return Err("more than was asked for while logging in".into());
             }
-            (at, begun) = (next, true);
-            skip.rest_of(head).map_err(malformed)?;
-        }
-        if begun && skip.pass(&bytes, &mut at).map_err(malformed)? {
-            return Ok(());
-        }
-        if bytes.len() > REPLY_LINE_BYTES_MAX {
-            return Err("an answer without end while logging in".into());
+            Some(_) => return Ok(()),
+            None if bytes.len() > REPLY_LINE_BYTES_MAX => {
+                return Err("an answer without end while logging in".into());
+            }
+            None => {}
         }
         if stream.read_buf(&mut bytes).await.map_err(failed)? == 0 {
             return Err("the connection was closed while logging in".into());
+        }
+    }
+}
+
+/// One reply to a login.
+#[derive(Debug, PartialEq, Eq)]
+struct Reply {
+    /// Where it ends.
+    end: usize,
+    /// Its text, where it is an error.
+    error: Option<Arc<str>>,
+}
+
+/// The reply at the front, once it is whole. What is sent beside replies is passed over.
+fn reply(bytes: &[u8]) -> Result<Option<Reply>, Malformed> {
+    let (mut at, mut skip) = (0, Skip::default());
+    loop {
+        let first = at;
+        let Some((head, line_end, next)) = head(bytes, at)? else { return Ok(None) };
+        at = next;
+        match head {
+            Head::Push(values) | Head::Attribute(values) => skip.values(values)?,
+            head => skip.rest_of(head)?,
+        }
+        if !skip.pass(bytes, &mut at)? {
+            return Ok(None);
+        }
+        let error = match head {
+            Head::Push(_) | Head::Attribute(_) => continue,
+            Head::ErrorLine => first + 1..line_end,
+            Head::ErrorText(len) => next..next + len,
+            _ => return Ok(Some(Reply { end: at, error: None })),
+        };
+        let error = bytes.get(error).map(|text| String::from_utf8_lossy(text).into());
+        return Ok(Some(Reply { end: at, error }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reply_to_a_login_ends_where_it_does() {
+        for (bytes, error) in [
+            ("+OK\r\n", None),
+            ("%1\r\n+server\r\n+redis\r\n", None),
+            (">2\r\n+invalidate\r\n_\r\n+OK\r\n", None),
+            ("|1\r\n+a\r\n+b\r\n%1\r\n$1\r\n+\r\n:1\r\n", None),
+            ("-NOAUTH no\r\n", Some("NOAUTH no")),
+            (">1\r\n+a\r\n!5\r\nNO\r\nX\r\n", Some("NO\r\nX")),
+        ] {
+            let expected = Reply { end: bytes.len(), error: error.map(Into::into) };
+            assert_eq!(reply(bytes.as_bytes()), Ok(Some(expected)), "{bytes:?}");
+            let with_more = format!("{bytes}+more\r\n");
+            assert_eq!(reply(with_more.as_bytes()), reply(bytes.as_bytes()), "{bytes:?}");
+            for cut in 0..bytes.len() {
+                assert_eq!(reply(&bytes.as_bytes()[..cut]), Ok(None), "{bytes:?} cut at {cut}");
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ use super::super::fault::{KeyFault, PipelineFault};
 use super::lane::{Replies, Request};
 use super::output::Output;
 use super::silence::Silence;
+use super::skip::whole_pushes;
 use super::{LaneError, Malformed};
 
 /// Requests taken from callers at once.
@@ -125,7 +126,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         if self.flushing && Pin::new(&mut self.stream).poll_flush(context)?.is_ready() {
             self.flushing = false;
         }
-        if self.closed && self.waiting.is_empty() && self.output.is_empty() {
+        // A silent node must not keep a connection alive whose callers are all gone.
+        if self.closed && self.waiting.iter().all(|one| !one.wanted || one.request.reply.is_closed()) {
             return Poll::Ready(Ok(Event::Over));
         }
         self.poll_check(context)?;
@@ -168,8 +170,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         }
         self.silence.broken();
         self.read_replies()?;
-        if self.waiting.is_empty() && self.input.len() > REPLY_LINE_BYTES_MAX {
-            return Poll::Ready(Err(Malformed("more than was asked for").into()));
+        if self.waiting.is_empty() && !self.input.is_empty() {
+            self.input.advance(whole_pushes(&self.input)?);
+            if self.input.len() > REPLY_LINE_BYTES_MAX {
+                return Poll::Ready(Err(Malformed("more than was asked for").into()));
+            }
         }
         Poll::Ready(Ok(()))
     }

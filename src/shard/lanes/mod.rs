@@ -40,7 +40,7 @@ enum LaneError {
     Lost(#[from] io::Error),
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    #[error("{0} requests in a row timed out")]
+    #[error("silent for {0} timeouts in a row")]
     Silent(u32),
 }
 

@@ -39,8 +39,9 @@ pub(super) fn head(bytes: &[u8], at: usize) -> Result<Option<(Head, usize, usize
     let Some((line, end, next)) = line(bytes, at)? else { return Ok(None) };
     let [kind, rest @ ..] = line else { return Err(Malformed("an empty line")) };
     let head = match kind {
-        b'$' | b'=' => length(rest, REPLY_STRING_BYTES_MAX)?.map_or(Head::Nil, Head::Text),
-        b'!' => Head::ErrorText(length(rest, REPLY_STRING_BYTES_MAX)?.ok_or(Malformed("no error text"))?),
+        b'$' => length(rest, REPLY_STRING_BYTES_MAX)?.map_or(Head::Nil, Head::Text),
+        b'=' => Head::Text(count(rest, REPLY_STRING_BYTES_MAX)?),
+        b'!' => Head::ErrorText(count(rest, REPLY_STRING_BYTES_MAX)?),
         b'-' => Head::ErrorLine,
         b'+' | b':' | b'#' | b',' | b'(' => Head::Line,
         b'_' if rest.is_empty() => Head::Nil,
@@ -136,6 +137,7 @@ mod tests {
             b"_1\r\n",
             b">-1\r\n",
             b"!-1\r\n",
+            b"=-1\r\n",
             b"$99999999999999999999\r\n",
             b"$1\rx",
         ] {

@@ -8,7 +8,8 @@ use super::LaneError;
 
 /// Counts timeouts in a row. A timeout is a request that was sent after the one counted before had timed out, and
 /// that got not a single byte until its own deadline, or until the response timeout: a burst of requests that meet one
-/// pause of the node counts once.
+/// pause of the node counts once. Where no further request comes, because what is under way holds all places, as many
+/// response timeouts are as much.
 #[derive(Debug)]
 pub(super) struct Silence {
     response_timeout: Duration,
@@ -35,15 +36,23 @@ impl Silence {
     }
 
     /// Looks at the requests under way, oldest first: when each was sent, and its deadline. Errors after
-    /// [`LANE_TIMEOUTS_MAX`] timeouts in a row.
+    /// [`LANE_TIMEOUTS_MAX`] timeouts in a row, or as many response timeouts.
     pub(super) fn look(
         &mut self,
         now: Instant,
         sent: impl IntoIterator<Item = (Instant, Instant)>,
     ) -> Result<(), LaneError> {
-        let next = |(taken, _): &(Instant, Instant)| self.counted.is_none_or(|counted| *taken > counted);
-        let Some((taken, deadline)) = sent.into_iter().find(next) else { return Ok(()) };
-        if self.last_byte <= taken && now >= deadline.min(taken + self.response_timeout) {
+        let mut sent = sent.into_iter().peekable();
+        let Some((oldest, _)) = sent.peek() else { return Ok(()) };
+        if now >= self.last_byte.max(*oldest) + self.response_timeout * LANE_TIMEOUTS_MAX {
+            return Err(LaneError::Silent(LANE_TIMEOUTS_MAX));
+        }
+        // What was sent before the last byte may be what the node is busy with.
+        let next = |(taken, _): &(Instant, Instant)| {
+            self.last_byte <= *taken && self.counted.is_none_or(|counted| *taken > counted)
+        };
+        let Some((taken, deadline)) = sent.find(next) else { return Ok(()) };
+        if now >= deadline.min(taken + self.response_timeout) {
             self.timeouts += 1;
             self.counted = Some(now);
         }
@@ -84,6 +93,27 @@ mod tests {
         assert!(one(&mut silence, 300).is_ok());
         assert!(one(&mut silence, 400).is_ok());
         assert!(matches!(one(&mut silence, 500), Err(LaneError::Silent(3))));
+    }
+
+    #[test]
+    fn a_request_that_was_overtaken_by_silence_does_not_hide_the_ones_after_it() {
+        let mut silence = Silence::new(1_000 * MS);
+        let half_answered = (silence.last_byte - MS, silence.last_byte + 50 * MS);
+        let start = silence.last_byte;
+        for (number, at) in [100, 200, 300].into_iter().enumerate() {
+            let taken = start + at * MS;
+            let looked = silence.look(taken + 60 * MS, [half_answered, (taken, taken + 50 * MS)]);
+            assert_eq!(looked.is_err(), number == 2, "timeout {number}");
+        }
+    }
+
+    #[test]
+    fn silence_of_many_response_timeouts_ends_the_lane_though_nothing_more_is_sent() {
+        let mut silence = Silence::new(100 * MS);
+        let only = (silence.last_byte + MS, silence.last_byte + 60_000 * MS);
+        let end = only.0 + LANE_TIMEOUTS_MAX * 100 * MS;
+        assert!(silence.look(end - MS, [only]).is_ok());
+        assert!(matches!(silence.look(end, [only]), Err(LaneError::Silent(_))));
     }
 
     #[test]

@@ -69,3 +69,41 @@ impl Skip {
         }
     }
 }
+
+/// How many bytes at the front are whole pushes. Errors where something else is there: with nobody waiting, it would
+/// become somebody's reply.
+pub(super) fn whole_pushes(bytes: &[u8]) -> Result<usize, Malformed> {
+    let (mut whole, mut at, mut skip) = (0, 0, Skip::default());
+    while let Some(first) = bytes.get(at) {
+        if *first != b'>' {
+            return Err(Malformed("a reply that nobody asked for"));
+        }
+        let Some((head, _, next)) = head(bytes, at)? else { break };
+        at = next;
+        skip.rest_of(head)?;
+        if !skip.pass(bytes, &mut at)? {
+            break;
+        }
+        whole = at;
+    }
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_pushes_are_passed_over_and_nothing_else_is() {
+        let pushes = b">2\r\n+a\r\n*1\r\n$3\r\n\r\n>\r\n>0\r\n";
+        assert_eq!(whole_pushes(pushes), Ok(pushes.len()));
+        for cut in 0..pushes.len() {
+            let whole = if cut < pushes.len() - 4 { 0 } else { pushes.len() - 4 };
+            assert_eq!(whole_pushes(&pushes[..cut]), Ok(whole), "cut at {cut}");
+        }
+        for other in ["+OK\r\n", "*1", "$", "\r\n", "|1\r\n", "x"] {
+            assert!(whole_pushes(other.as_bytes()).is_err(), "{other:?}");
+            assert!(whole_pushes(&[pushes, other.as_bytes()].concat()).is_err(), "{other:?} behind pushes");
+        }
+    }
+}
