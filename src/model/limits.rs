@@ -93,6 +93,8 @@ pub const LANE_REQUESTS_WAITING_MAX: usize = 8_192;
 pub const LANE_BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
 /// Bytes that a lane writes at once, beyond which further requests wait.
 pub const LANE_WRITE_BYTES_MAX: usize = 1 << 20;
+/// Longest time that small requests wait for others to be written with.
+pub const LANE_GATHER_MAX: Duration = Duration::from_micros(150);
 /// Requests in a row that time out before a lane is replaced.
 pub const LANE_TIMEOUTS_MAX: u32 = 3;
 /// Time between two looks for requests that timed out.

@@ -19,6 +19,7 @@ use crate::model::limits::{
 use crate::slot::NodeAddr;
 
 use super::super::fault::{KeyFault, PipelineFault};
+use super::gathering::Gathering;
 use super::lane::{Replies, Request};
 use super::output::Output;
 use super::silence::Silence;
@@ -50,8 +51,7 @@ pub(super) struct Exchange<'a, S> {
     /// No request will come any more.
     closed: bool,
     incoming: Vec<Box<Request>>,
-    /// Requests are in `output` and others may join them before they are written.
-    gathering: bool,
+    gathering: Gathering,
     output: Output,
     /// What was written has not all left.
     flushing: bool,
@@ -85,7 +85,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
             requests,
             closed: false,
             incoming: Vec::new(),
-            gathering: false,
+            gathering: Gathering::default(),
             output: Output::default(),
             flushing: false,
             input: BytesMut::new(),
@@ -136,6 +136,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
 
     /// Takes requests; true where they should wait for others to join them.
     fn poll_requests(&mut self, context: &mut Context<'_>) -> bool {
+        let before = self.output.len();
         while !self.closed && self.output.len() < LANE_WRITE_BYTES_MAX {
             match self.requests.poll_recv_many(context, &mut self.incoming, REQUESTS_AT_ONCE) {
                 Poll::Pending => break,
@@ -143,9 +144,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
                 Poll::Ready(_) => self.take_requests(),
             }
         }
-        let begun = !self.gathering && !self.output.is_empty();
-        self.gathering = begun;
-        begun
+        self.gathering.goes_on(before, self.output.len())
     }
 
     fn take_requests(&mut self) {

@@ -6,6 +6,7 @@
 mod connect;
 mod encode;
 mod exchange;
+mod gathering;
 mod lane;
 mod nodes;
 mod output;
