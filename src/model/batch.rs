@@ -231,6 +231,8 @@ impl ExactSizeIterator for Cells<'_> {}
 pub struct FeatureBatchBuilder {
     projection: Arc<Projection>,
     blocks: Vec<ReplyBlock>,
+    /// Blocks in which nothing is absent: their rows need no counting.
+    whole: Vec<bool>,
     keys: Vec<Option<RowPlace>>,
     reasons: Vec<UnavailableReason>,
 }
@@ -238,11 +240,18 @@ pub struct FeatureBatchBuilder {
 impl FeatureBatchBuilder {
     /// A batch of `keys` distinct keys, none of which has an answer yet.
     pub fn new(keys: usize, projection: Arc<Projection>) -> Self {
-        Self { projection, blocks: Vec::new(), keys: vec![None; keys], reasons: Vec::new() }
+        Self {
+            projection,
+            blocks: Vec::new(),
+            whole: Vec::new(),
+            keys: vec![None; keys],
+            reasons: Vec::new(),
+        }
     }
 
     /// Takes over a block; keys are then placed in it by the returned number.
     pub fn add_block(&mut self, block: ReplyBlock) -> u32 {
+        self.whole.push(!block.spans.iter().fold(false, |absent, span| absent | span.is_absent()));
         self.blocks.push(block);
         // One block per pipeline, and pipelines are bounded by the ids of a batch.
         u32::try_from(self.blocks.len() - 1).unwrap_or(u32::MAX)
@@ -251,10 +260,15 @@ impl FeatureBatchBuilder {
     /// Says that the key of number `key` was read: row `row` of `block`.
     pub fn place(&mut self, key: u32, block: u32, row: u32) {
         let width = self.projection.len();
-        let start = row as usize * width;
-        let spans = self.blocks.get(block as usize).and_then(|block| block.spans.get(start..start + width));
-        debug_assert!(spans.is_some(), "row {row} is outside block {block}");
-        let present = spans.unwrap_or_default().iter().filter(|span| !span.is_absent()).count();
+        let present = if self.whole.get(block as usize) == Some(&true) {
+            width
+        } else {
+            let start = row as usize * width;
+            let spans =
+                self.blocks.get(block as usize).and_then(|block| block.spans.get(start..start + width));
+            debug_assert!(spans.is_some(), "row {row} is outside block {block}");
+            spans.unwrap_or_default().iter().filter(|span| !span.is_absent()).count()
+        };
         let status = RowStatus::of_counts(present, width);
         if let Some(slot) = self.keys.get_mut(key as usize) {
             *slot = Some(RowPlace::Read { block, row, status });
@@ -315,93 +329,4 @@ impl FeatureBatchBuilder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names<T: for<'a> TryFrom<&'a str>>(texts: &[&str]) -> Arc<[T]> {
-        texts.iter().filter_map(|text| T::try_from(text).ok()).collect()
-    }
-
-    fn block(values: &[Option<&str>]) -> ReplyBlock {
-        let mut bytes = Vec::new();
-        let spans = values
-            .iter()
-            .map(|value| match value {
-                None => Span::ABSENT,
-                Some(text) => {
-                    bytes.extend_from_slice(text.as_bytes());
-                    Span::new(bytes.len() - text.len(), text.len()).unwrap()
-                }
-            })
-            .collect();
-        ReplyBlock { bytes: bytes.into(), spans }
-    }
-
-    #[test]
-    fn rows_come_back_in_the_order_asked_with_their_status() {
-        let mut builder = FeatureBatchBuilder::new(3, Arc::new(Projection::untyped(names(&["x", "y"]))));
-        let late = builder.add_block(block(&[None, None]));
-        let early = builder.add_block(block(&[Some("1"), Some(""), None, Some("2")]));
-        builder.place(0, early, 0);
-        builder.place(1, early, 1);
-        builder.place(2, late, 0);
-        let ids = names(&["a", "b", "c", "a"]);
-        let batch = builder.finish(ids, Some(&[0, 1, 2, 0]), 2, &UnavailableReason::SlotUncovered);
-
-        let seen: Vec<_> = batch.rows().map(|row| (row.id.to_string(), row.status)).collect();
-        assert_eq!(
-            seen,
-            [
-                ("a".into(), RowStatus::Found),
-                ("b".into(), RowStatus::Partial),
-                ("c".into(), RowStatus::Missing),
-                ("a".into(), RowStatus::Found)
-            ]
-        );
-        assert_eq!(batch.value(0, 1), Some(&b""[..]), "an empty value is not an absent one");
-        assert_eq!(batch.value(1, 0), None);
-        assert_eq!(batch.value(3, 0), Some(&b"1"[..]));
-        assert_eq!(batch.column(1).collect::<Vec<_>>(), [Some(&b""[..]), Some(b"2"), None, Some(b"")]);
-    }
-
-    #[test]
-    fn a_row_without_an_answer_is_unavailable_and_never_missing() {
-        let mut builder = FeatureBatchBuilder::new(2, Arc::new(Projection::untyped(names(&["x"]))));
-        builder.fail([0], &UnavailableReason::SlotUncovered);
-        let late = UnavailableReason::DeadlineExceeded(None);
-        let batch = builder.finish(names(&["a", "b"]), None, 1, &late);
-        assert_eq!(batch.summary().unavailable, 2);
-        assert_eq!(batch.row(0).unwrap().reason, Some(&UnavailableReason::SlotUncovered));
-        assert_eq!(batch.row(1).unwrap().reason, Some(&late));
-        assert_eq!(batch.row(1).unwrap().values().collect::<Vec<_>>(), [None]);
-    }
-
-    #[test]
-    fn a_default_stands_in_for_an_absent_value_but_never_for_one_that_could_not_be_read() {
-        let columns: Vec<Column> = ["x", "y"]
-            .map(|name| Column {
-                default: Some("0".into()),
-                ..Column::untyped(FeatureName::new(name).unwrap())
-            })
-            .into();
-        let mut builder = FeatureBatchBuilder::new(3, Arc::new(Projection::new(columns)));
-        let read = builder.add_block(block(&[Some("7"), None, None, None]));
-        builder.place(0, read, 0);
-        builder.place(1, read, 1);
-        let batch = builder.finish(names(&["a", "b", "c"]), None, 1, &UnavailableReason::SlotUncovered);
-        let values: Vec<_> = batch.rows().map(|row| row.values().collect::<Vec<_>>()).collect();
-        let (seven, zero) = (Some(&b"7"[..]), Some(&b"0"[..]));
-        assert_eq!(values, [[seven, zero], [zero, zero], [None, None]]);
-        assert_eq!(batch.column(1).collect::<Vec<_>>(), [zero, zero, None]);
-        let statuses: Vec<_> = batch.rows().map(|row| row.status).collect();
-        assert_eq!(statuses, [RowStatus::Partial, RowStatus::Missing, RowStatus::Unavailable]);
-    }
-
-    #[test]
-    fn a_span_never_passes_for_an_absent_one() {
-        assert_eq!(Span::new(u32::MAX as usize, 1), None);
-        assert_eq!(Span::new(0, u32::MAX as usize), None);
-        assert_eq!(Span::new(usize::MAX, 1), None);
-        assert!(Span::new(7, 0).is_some_and(|span| span != Span::ABSENT));
-    }
-}
+mod tests;

@@ -6,7 +6,9 @@
 
 use std::hash::Hash;
 
-use ahash::AHashMap;
+use ahash::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::model::EntityId;
 
@@ -78,14 +80,23 @@ impl KeySet {
         let mut bytes = Vec::with_capacity(bytes_guess);
         let mut keys = Vec::with_capacity(count);
         let mut key_of_id = Vec::with_capacity(count);
-        let mut seen: AHashMap<&G, KeyNumber> = AHashMap::with_capacity(count);
+        // Numbers only, so that the table of a batch stays in the fastest cache.
+        let mut seen: HashTable<KeyNumber> = HashTable::with_capacity(count);
+        let mut distinct: Vec<&G> = Vec::with_capacity(count);
+        let hasher = RandomState::new();
         for (index, one) in given.enumerate() {
             let next = KeyNumber::try_from(keys.len()).map_err(|_| PlanError::TooLarge)?;
-            let number = *seen.entry(one).or_insert(next);
-            key_of_id.push(number);
-            if number != next {
-                continue;
-            }
+            let same = |number: &KeyNumber| distinct[*number as usize] == one;
+            let hash_of = |number: &KeyNumber| hasher.hash_one(distinct[*number as usize]);
+            match seen.entry(hasher.hash_one(one), same, hash_of) {
+                Entry::Occupied(number) => {
+                    key_of_id.push(*number.get());
+                    continue;
+                }
+                Entry::Vacant(place) => place.insert(next),
+            };
+            key_of_id.push(next);
+            distinct.push(one);
             let start = bytes.len();
             let tag = append_key(index, one, &mut bytes)?;
             let slot = Slot::for_key(&bytes[start..]);
