@@ -126,6 +126,6 @@ async fn turn(way: Way, bench: &Arc<Bench>, callers: &[Arc<[Request]>]) -> Turn 
     }
     let cost = Cost::since(&begun, took.len());
     took.sort_unstable();
-    let at = |share: f64| took[(took.len() as f64 * share) as usize].as_secs_f64() * 1e6;
-    Turn { cost, p50_us: at(0.5), p99_us: at(0.99) }
+    let at = |percent: usize| took[took.len() * percent / 100].as_secs_f64() * 1e6;
+    Turn { cost, p50_us: at(50), p99_us: at(99) }
 }

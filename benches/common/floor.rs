@@ -124,7 +124,7 @@ fn scan(bytes: &[u8], mut at: usize, cells: &mut Vec<(usize, usize)>, wanted: us
                 at = start + number + 2;
             }
             b'$' => break,
-            _ => panic!("not an answer to HMGET: {}", String::from_utf8_lossy(&bytes[at..start])),
+            kind => assert_eq!(kind, b'$', "not an answer to HMGET"),
         }
     }
     at

@@ -1,5 +1,7 @@
 //! What the servers can do, asked once when connecting.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 
 use crate::slot::NodeAddr;
@@ -43,7 +45,7 @@ impl Capabilities {
         let asked = topology
             .shards()
             .iter()
-            .map(|shard| async { ask(cluster, &Target::Shard(shard.clone().into())).await });
+            .map(|shard| async { ask(cluster, &Target::Shard(Arc::clone(shard))).await });
         let (mut found, mut unreachable) = (None::<Self>, None);
         for one in join_all(asked).await {
             let one = match one {

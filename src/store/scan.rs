@@ -75,7 +75,7 @@ impl<'a> Scan<'a> {
     /// Asks every primary who owns which slot.
     async fn owners_are_as_planned(&self) -> bool {
         let asked = self.topology.shards().iter().map(|shard| async {
-            let target = Target::Shard(shard.clone().into());
+            let target = Target::Shard(Arc::clone(shard));
             let asking = self.engine.cluster.send(&target, [Command::new("CLUSTER").arg("SLOTS")]);
             let Ok(Ok(mut answer)) = timeout(self.engine.options.request_timeout, asking).await else {
                 return false;
@@ -92,7 +92,7 @@ impl<'a> Scan<'a> {
     }
 
     async fn page(&self, shard: &Shard) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
-        let target = Target::Shard(shard.clone().into());
+        let target = Target::Shard(Arc::clone(shard));
         let mut last = "no answer".to_owned();
         let attempts = async {
             loop {

@@ -50,6 +50,7 @@ pub(super) struct Exchange<'a, S> {
     requests: &'a mut mpsc::Receiver<Box<Request>>,
     /// No request will come any more.
     closed: bool,
+    #[expect(clippy::vec_box, reason = "as they come from the channel, which is cheap for boxes only")]
     incoming: Vec<Box<Request>>,
     gathering: Gathering,
     output: Output,

@@ -36,8 +36,9 @@ pub(super) enum Head {
 /// Reads the head that starts at `at`; `None` until its line is whole. Brings the line's end, without the line end,
 /// and where the next byte is.
 pub(super) fn head(bytes: &[u8], at: usize) -> Result<Option<(Head, usize, usize)>, Malformed> {
-    let Some((line, end, next)) = line(bytes, at)? else { return Ok(None) };
-    let [kind, rest @ ..] = line else { return Err(Malformed("an empty line")) };
+    let Some(end) = line_end(bytes, at)? else { return Ok(None) };
+    let next = end + 2;
+    let [kind, rest @ ..] = &bytes[at..end] else { return Err(Malformed("an empty line")) };
     let head = match kind {
         b'$' => length(rest, REPLY_STRING_BYTES_MAX)?.map_or(Head::Nil, Head::Text),
         b'=' => Head::Text(count(rest, REPLY_STRING_BYTES_MAX)?),
@@ -55,14 +56,14 @@ pub(super) fn head(bytes: &[u8], at: usize) -> Result<Option<(Head, usize, usize
     Ok(Some((head, end, next)))
 }
 
-/// The line that starts at `at`, its end and the start of the next one; `None` until it is whole.
-fn line(bytes: &[u8], at: usize) -> Result<Option<(&[u8], usize, usize)>, Malformed> {
+/// Where the line that starts at `at` ends, without its line end; `None` until it is whole.
+fn line_end(bytes: &[u8], at: usize) -> Result<Option<usize>, Malformed> {
     let rest = bytes.get(at..).unwrap_or_default();
     let window = &rest[..rest.len().min(REPLY_LINE_BYTES_MAX)];
     match window.iter().position(|byte| *byte == b'\r') {
         Some(end) => match rest.get(end + 1) {
             None => Ok(None),
-            Some(b'\n') => Ok(Some((&rest[..end], at + end, at + end + 2))),
+            Some(b'\n') => Ok(Some(at + end)),
             Some(_) => Err(Malformed("a line end without its second half")),
         },
         None if rest.len() >= REPLY_LINE_BYTES_MAX => Err(Malformed("a line that does not end")),
