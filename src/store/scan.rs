@@ -91,7 +91,7 @@ impl<'a> Scan<'a> {
         join_all(asked).await.into_iter().all(|as_planned| as_planned)
     }
 
-    async fn page(&self, shard: &Shard) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
+    async fn page(&self, shard: &Arc<Shard>) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
         let target = Target::Shard(Arc::clone(shard));
         let mut last = "no answer".to_owned();
         let attempts = async {
