@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken bench stops")]
 
-#[allow(dead_code, reason = "of what benches share, only the values are needed")]
 mod common;
 
 use std::hint::black_box;

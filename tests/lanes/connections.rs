@@ -83,6 +83,8 @@ async fn lanes_to_nodes_that_left_the_topology_end_when_they_have_answered() {
         wait_until("the peer was asked", SOON, || async { peer.commands() == 1 }).await;
         let before = connected.topology().version();
         assert!(connected.refresh(before).await, "a newer topology, in which the peer is not");
+        // Whoever plans a read looks at the topology first.
+        assert!(lanes.topology().version() > before);
         read(&lanes, &Target::Shard(there), &["k"]).await.unwrap();
         assert_eq!(peer.open(), 1, "what is under way goes on");
         answer_now.notify_one();

@@ -39,6 +39,15 @@ pub(super) struct End {
     pub(super) reason: Arc<str>,
 }
 
+/// Sets an end for a lane whose task stops without one, so that it is replaced.
+struct Ending(Arc<OnceLock<End>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.get_or_init(|| End { at: Instant::now(), reason: "its task stopped".into() });
+    }
+}
+
 /// One pipeline on its way.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -106,11 +115,12 @@ async fn run(
     mut requests: mpsc::Receiver<Box<Request>>,
     end: Arc<OnceLock<End>>,
 ) {
+    let ending = Ending(end);
     let (ended, left) = serve(&node, role, &settings, &mut requests).await;
     let Err(reason) = ended else { return };
     tracing::warn!(%node, %reason, "a lane ended");
     // First the end, so that whoever is told to try again finds a new lane.
-    let _ = end.set(End { at: Instant::now(), reason: Arc::clone(&reason) });
+    let _ = ending.0.set(End { at: Instant::now(), reason: Arc::clone(&reason) });
     let fault = |sent| PipelineFault { reason: Arc::clone(&reason), may_have_run: sent };
     for request in left {
         let _ = request.reply.send(Err(fault(true)));
