@@ -24,6 +24,8 @@ pub const BATCH_CELLS_MAX: usize = 10_000_000;
 
 /// Default: commands in one pipeline.
 pub const PIPELINE_COMMANDS_MAX: usize = 512;
+/// Bytes of the commands of one pipeline, beyond which its keys go in several.
+pub const PIPELINE_BYTES_MAX: usize = 16 << 20;
 /// Default: commands in flight to one shard: four full pipelines.
 pub const SHARD_COMMANDS_IN_FLIGHT_MAX: usize = 4 * PIPELINE_COMMANDS_MAX;
 /// Times one key is sent within a request before its row is given up.
@@ -93,14 +95,16 @@ pub const LANE_REQUESTS_WAITING_MAX: usize = 8_192;
 pub const LANE_BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
 /// Bytes that a lane writes at once, beyond which further requests wait.
 pub const LANE_WRITE_BYTES_MAX: usize = 1 << 20;
-/// Longest time that small requests wait for others to be written with.
+/// Time after which small requests wait no further turn for others to be written with.
 pub const LANE_GATHER_MAX: Duration = Duration::from_micros(150);
 /// Requests in a row that time out before a lane is replaced.
 pub const LANE_TIMEOUTS_MAX: u32 = 3;
 /// Time between two looks for requests that timed out.
 pub const LANE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// Time after a failed connection in which its node is not tried again.
-pub const LANE_RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// Time after a failed connection in which its node is not tried again; doubles each time.
+pub const LANE_RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
+/// The most it doubles to.
+pub const LANE_RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(400);
 /// Bytes of the replies to one pipeline; values beyond are refused.
 pub const REPLY_BYTES_MAX: usize = 256 << 20;
 /// Longest line of a reply: an error, a number.

@@ -52,7 +52,9 @@ impl NodeConnections {
         }
         let mut open = self.open.lock().await;
         if open.len() >= REDIRECT_CONNECTIONS_MAX {
-            open.clear();
+            // Any one: whoever needs it opens it again.
+            let any = open.keys().next().cloned();
+            any.and_then(|any| open.remove(&any));
         }
         open.insert(node.clone(), connection.clone());
         Ok(connection)

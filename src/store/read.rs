@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::metrics;
+use crate::model::limits::PIPELINE_BYTES_MAX;
 use crate::model::{
     EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, ReplyBlock, RowStatus,
     UnavailableReason,
@@ -78,7 +79,7 @@ impl FeatureStore {
             transport: &*engine.transport,
             gates: &engine.read_gates,
             keys: &keys,
-            chunk_keys_max: engine.options.pipeline_commands_max,
+            chunk_keys_max: self.chunk_keys_max(&projection),
             deadline,
         };
         let mut batch = FeatureBatchBuilder::new(keys.len(), Arc::clone(&projection));
@@ -126,6 +127,12 @@ impl FeatureStore {
             return Err(RequestError::TooManyCells { given: cells, max: options.batch_cells_max });
         }
         Ok(())
+    }
+
+    /// Keys of one pipeline: as many as the limit says, fewer where the names are very long.
+    fn chunk_keys_max(&self, projection: &Projection) -> usize {
+        let names: usize = projection.names().iter().map(|name| name.len()).sum();
+        self.engine.options.pipeline_commands_max.min((PIPELINE_BYTES_MAX / names.max(1)).max(1))
     }
 
     /// The deadline asked for, or the default one. Errors beyond the store's limit.

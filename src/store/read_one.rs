@@ -1,6 +1,7 @@
 //! The short way of a read of one entity: one command to one shard, without a plan and a fan-out.
 //!
-//! Invariant: it only ever brings a plain answer. Whatever else comes of it is left to the fan-out.
+//! Invariant: it brings a plain answer, or none within the deadline. Whatever else comes of it is left to the fan-out,
+//! which asks again: a key that moved costs one more round trip here.
 
 use std::sync::Arc;
 
@@ -44,6 +45,9 @@ impl FeatureStore {
         let late = UnavailableReason::DeadlineExceeded;
         match timeout_at(deadline, engine.transport.read(read, place)).await {
             Err(_) => {
+                passage.fault();
+                // Another node may have taken over from a silent one.
+                engine.transport.request_refresh();
                 batch.fail([0], &late(Some(format!("no answer from {}", shard.primary).into())));
             }
             Ok(Ok(ShardRows { node, block, faults })) if faults.is_empty() && node == shard.primary => {

@@ -8,7 +8,7 @@ use arrow_buffer::{BooleanBufferBuilder, NullBufferBuilder, OffsetBuffer};
 use arrow_schema::DataType;
 
 use super::parse::{boolean, float64, int64};
-use crate::model::{Column, FeatureType, FeatureValue, RowStatus, RowView};
+use crate::model::{Column, FeatureType, RowView};
 
 /// Most bytes of text in one array: its offsets are of 32 bits.
 pub(super) const TEXT_BYTES_MAX: usize = i32::MAX as usize;
@@ -31,21 +31,16 @@ pub(super) struct Full {
 pub(super) struct Cells<'a> {
     rows: &'a [RowView<'a>],
     index: usize,
-    default: Option<&'a [u8]>,
     feature_type: Option<FeatureType>,
 }
 
 impl<'a> Cells<'a> {
     pub(super) fn new(rows: &'a [RowView<'a>], index: usize, column: &'a Column) -> Self {
-        let default = column.default.as_ref().map(FeatureValue::as_bytes);
-        Self { rows, index, default, feature_type: column.feature_type }
+        Self { rows, index, feature_type: column.feature_type }
     }
 
     fn iter(self) -> impl ExactSizeIterator<Item = Option<&'a [u8]>> + Clone {
-        self.rows.iter().map(move |row| {
-            // What could not be read is not known to be absent.
-            row.value(self.index).or_else(|| self.default.filter(|_| row.status != RowStatus::Unavailable))
-        })
+        self.rows.iter().map(move |row| row.value(self.index))
     }
 }
 

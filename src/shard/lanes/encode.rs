@@ -9,11 +9,16 @@ const DIGITS_MAX: usize = 20;
 /// What a text has around it: its kind, its length of mostly three digits at most, and two line ends.
 const TEXT_EXTRA_BYTES_MAX: usize = 8;
 
-/// One `HMGET` of all `features` per key, each after an `ASKING` where `asking`.
-pub(super) fn hmgets(keys: &[&[u8]], features: &[FeatureName], asking: bool) -> Vec<u8> {
+/// How long [`hmgets`] is at most, but for names and keys of over 999 bytes.
+pub(super) fn hmgets_bytes_max(keys: &[&[u8]], features: &[FeatureName], asking: bool) -> usize {
     let names: usize = features.iter().map(|feature| feature.len() + TEXT_EXTRA_BYTES_MAX).sum();
     let around = if asking { ASKING.len() } else { 0 } + HMGET.len() + 2 * TEXT_EXTRA_BYTES_MAX + names;
-    let mut bytes = Vec::with_capacity(keys.iter().map(|key| around + key.len()).sum());
+    keys.iter().map(|key| around + key.len()).sum()
+}
+
+/// One `HMGET` of all `features` per key, each after an `ASKING` where `asking`.
+pub(super) fn hmgets(keys: &[&[u8]], features: &[FeatureName], asking: bool) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(hmgets_bytes_max(keys, features, asking));
     let Some((first, others)) = keys.split_first() else { return bytes };
     if asking {
         bytes.extend_from_slice(ASKING);

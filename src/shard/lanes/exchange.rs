@@ -37,6 +37,8 @@ const SHARED_PART_MIN: usize = 4;
 /// A request whose replies are awaited.
 struct Waiting {
     request: Box<Request>,
+    /// How many bytes were to be written before it.
+    place: u64,
     /// When it was taken to be written.
     taken: Instant,
     /// False once its caller has been answered, or has gone.
@@ -63,6 +65,16 @@ pub(super) struct Exchange<'a, S> {
     silence: Silence,
     check: Pin<Box<Sleep>>,
     check_is_set: bool,
+}
+
+/// How a connection ended.
+pub(super) struct Over {
+    /// Nothing, where nobody asked any more.
+    pub(super) why: Result<(), Arc<str>>,
+    /// Requests that have had no answer.
+    pub(super) left: Vec<Box<Request>>,
+    /// The node had sent something.
+    pub(super) served: bool,
 }
 
 /// What `poll` came to.
@@ -98,16 +110,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         }
     }
 
-    /// Runs until the connection ends or nobody asks any more. Brings the reason, and what was left unanswered.
-    pub(super) async fn run(mut self) -> (Result<(), Arc<str>>, Vec<Box<Request>>) {
+    /// Runs until the connection ends or nobody asks any more.
+    pub(super) async fn run(mut self) -> Over {
         loop {
             match std::future::poll_fn(|context| self.poll(context)).await {
                 // Whoever is ready to ask does so now, and is written together with the others.
                 Ok(Event::Gathered) => tokio::task::yield_now().await,
-                Ok(Event::Over) => return (Ok(()), Vec::new()),
+                Ok(Event::Over) => return Over { why: Ok(()), left: Vec::new(), served: true },
                 Err(error) => {
+                    let served = self.silence.was_broken();
                     let left = self.waiting.into_iter().filter(|waiting| waiting.wanted);
-                    return (Err(error.to_string().into()), left.map(|waiting| waiting.request).collect());
+                    let left = left.map(|waiting| waiting.request).collect();
+                    return Over { why: Err(error.to_string().into()), left, served };
                 }
             }
         }
@@ -117,18 +131,25 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         while let Poll::Ready(read) = self.poll_read(context) {
             read?;
         }
-        if self.poll_requests(context) {
-            return Poll::Ready(Ok(Event::Gathered));
-        }
-        if !self.output.is_empty() && self.output.poll_write(&mut self.stream, context)?.is_ready() {
-            // TLS keeps the last part back otherwise.
-            self.flushing = true;
+        loop {
+            if self.poll_requests(context) {
+                return Poll::Ready(Ok(Event::Gathered));
+            }
+            let full = self.output.len() >= LANE_WRITE_BYTES_MAX;
+            if !self.output.is_empty() && self.output.poll_write(&mut self.stream, context)?.is_ready() {
+                // TLS keeps the last part back otherwise.
+                self.flushing = true;
+            }
+            // More may wait than was taken, and nobody would wake us for it.
+            if !full || !self.output.is_empty() {
+                break;
+            }
         }
         if self.flushing && Pin::new(&mut self.stream).poll_flush(context)?.is_ready() {
             self.flushing = false;
         }
-        // A silent node must not keep a connection alive whose callers are all gone.
-        if self.closed && self.waiting.iter().all(|one| !one.wanted || one.request.reply.is_closed()) {
+        // Callers hold a handle while they wait: nobody does.
+        if self.closed {
             return Poll::Ready(Ok(Event::Over));
         }
         self.poll_check(context)?;
@@ -145,7 +166,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
                 Poll::Ready(_) => self.take_requests(),
             }
         }
-        self.gathering.goes_on(before, self.output.len())
+        self.gathering.goes_on(before, self.output.len(), self.waiting.len() <= 1)
     }
 
     fn take_requests(&mut self) {
@@ -153,8 +174,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         for mut request in self.incoming.drain(..) {
             // Whoever has gone already is not served.
             if !request.reply.is_closed() {
+                let place = self.output.taken();
                 self.output.push(std::mem::take(&mut request.bytes));
-                self.waiting.push_back(Waiting { request, taken: now, wanted: true });
+                self.waiting.push_back(Waiting { request, place, taken: now, wanted: true });
             }
         }
     }
@@ -170,7 +192,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         }
         self.silence.broken();
         self.read_replies()?;
-        if self.waiting.is_empty() && !self.input.is_empty() {
+        if self.nobody_asked() && !self.input.is_empty() {
             self.input.advance(whole_pushes(&self.input)?);
             if self.input.len() > REPLY_LINE_BYTES_MAX {
                 return Poll::Ready(Err(Malformed("more than was asked for").into()));
@@ -179,9 +201,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Has nothing been written that could have an answer?
+    fn nobody_asked(&self) -> bool {
+        self.waiting.front().is_none_or(|waiting| self.output.written() <= waiting.place)
+    }
+
     /// Gives every caller whose replies are whole what came for it.
     fn read_replies(&mut self) -> Result<(), LaneError> {
-        while let Some(waiting) = self.waiting.front_mut() {
+        while !self.nobody_asked() {
+            let Some(waiting) = self.waiting.front_mut() else { return Ok(()) };
             if waiting.wanted && waiting.request.reply.is_closed() {
                 waiting.wanted = false;
                 waiting.request.scanner.give_up();
@@ -196,6 +224,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
                 if !waiting.wanted {
                     waiting.request.scanner.forget_taken();
                     self.input.advance(taken);
+                    shrink(&mut self.input);
                 }
                 return Ok(());
             }
@@ -203,6 +232,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
             let request = *request;
             if !wanted {
                 self.input.advance(taken);
+                shrink(&mut self.input);
                 continue;
             }
             let rows = request.scanner.rows().max(1);
@@ -257,6 +287,13 @@ impl Waiting {
         self.request.scanner.give_up();
         self.wanted = false;
         let _ = reply.send(answer);
+    }
+}
+
+/// Gives back what a very large reply took.
+fn shrink(input: &mut BytesMut) {
+    if input.capacity() > 2 * READ_BYTES_MAX && input.len() < READ_BYTES_MIN {
+        *input = BytesMut::from(&input[..]);
     }
 }
 

@@ -1,7 +1,8 @@
 //! How long small requests wait for others before they are written together: a write costs as much as ten requests.
 //!
 //! They wait while others come, and while the runtime is busy with other tasks, some of which may be about to ask; in a
-//! runtime that has nothing else to do they are written after one turn.
+//! runtime that has nothing else to do they are written after one turn. A turn is up to 61 tasks long, so that the limit
+//! is one for going on, not for how long a turn takes.
 
 use std::time::{Duration, Instant};
 
@@ -20,15 +21,16 @@ pub(super) struct Gathering {
 }
 
 impl Gathering {
-    /// Should they wait for another turn? There were `before` bytes to be written, and now there are `now`.
-    pub(super) fn goes_on(&mut self, before: usize, now: usize) -> bool {
+    /// Should they wait for another turn? There were `before` bytes to be written, and now there are `now`; `alone`: a
+    /// single request is all that this lane has.
+    pub(super) fn goes_on(&mut self, before: usize, now: usize, alone: bool) -> bool {
         if now == 0 || now >= GATHERED_BYTES_MAX || (self.since.is_none() && now == before) {
             self.since = None;
             return false;
         }
         let time = Instant::now();
         let (first, turn) = self.since.unwrap_or((time, time));
-        let busy = now > before || time - turn > IDLE_TURN_MAX;
+        let busy = now > before || (!alone && time - turn > IDLE_TURN_MAX);
         let goes_on = busy && time - first < LANE_GATHER_MAX;
         self.since = goes_on.then_some((first, time));
         goes_on

@@ -3,22 +3,24 @@
 //! Invariants: what is under way on a lane is bounded in requests and bytes; every request gets an answer or the
 //! reason why the lane ended; a caller that goes away leaves the lane in order.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::model::ReplyBlock;
-use crate::model::limits::{LANE_BYTES_IN_FLIGHT_MAX, LANE_REQUESTS_WAITING_MAX};
+use crate::model::limits::{LANE_BYTES_IN_FLIGHT_MAX, LANE_RECONNECT_PAUSE_MIN, LANE_REQUESTS_WAITING_MAX};
 use crate::slot::NodeAddr;
 
 use super::super::fault::{KeyFault, PipelineFault};
-use super::super::read::InFlight;
+use super::super::read::{InFlight, ShardRead};
 use super::super::role::Role;
 use super::super::settings::RedisSettings;
 use super::connect::{self, Socket};
-use super::exchange::Exchange;
+use super::encode;
+use super::exchange::{Exchange, Over};
 use super::replies::ReplyScanner;
 
 /// Bytes are counted in these, as a semaphore counts to 2^29 on some machines.
@@ -29,14 +31,17 @@ const BYTES_UNIT: usize = 1 << 10;
 pub(super) struct Lane {
     requests: mpsc::Sender<Box<Request>>,
     bytes: Arc<Semaphore>,
+    connected: Arc<AtomicBool>,
     end: Arc<OnceLock<End>>,
 }
 
 /// How a lane ended.
 #[derive(Debug, Clone)]
 pub(super) struct End {
-    pub(super) at: Instant,
     pub(super) reason: Arc<str>,
+    pub(super) at: Instant,
+    /// How long its node is left alone; nothing where the lane had served.
+    pub(super) pause: Duration,
 }
 
 /// Sets an end for a lane whose task stops without one, so that it is replaced.
@@ -44,7 +49,8 @@ struct Ending(Arc<OnceLock<End>>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.get_or_init(|| End { at: Instant::now(), reason: "its task stopped".into() });
+        let reason = || "its task stopped".into();
+        self.0.get_or_init(|| End { reason: reason(), at: Instant::now(), pause: LANE_RECONNECT_PAUSE_MIN });
     }
 }
 
@@ -70,12 +76,22 @@ pub(super) struct Replies {
 }
 
 impl Lane {
-    /// Opens a connection to `node` in the background; requests may be given to it at once.
-    pub(super) fn open(node: NodeAddr, role: Role, settings: RedisSettings) -> Self {
+    /// Opens a connection to `node` in the background; requests may be given to it at once. Should it end without having
+    /// served, the node is to be left alone for `pause`.
+    pub(super) fn open(node: NodeAddr, role: Role, settings: RedisSettings, pause: Duration) -> Self {
         let (sender, receiver) = mpsc::channel(LANE_REQUESTS_WAITING_MAX);
-        let end = Arc::new(OnceLock::new());
-        tokio::spawn(run(node, role, settings, receiver, Arc::clone(&end)));
-        Self { requests: sender, bytes: Arc::new(Semaphore::new(LANE_BYTES_IN_FLIGHT_MAX / BYTES_UNIT)), end }
+        let (connected, end) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::new()));
+        let life = Life {
+            node,
+            role,
+            settings,
+            pause,
+            connected: Arc::clone(&connected),
+            end: Ending(Arc::clone(&end)),
+        };
+        tokio::spawn(life.run(receiver));
+        let bytes = Arc::new(Semaphore::new(LANE_BYTES_IN_FLIGHT_MAX / BYTES_UNIT));
+        Self { requests: sender, bytes, connected, end }
     }
 
     /// How it ended, where it has.
@@ -83,67 +99,80 @@ impl Lane {
         self.end.get()
     }
 
-    /// Bytes that can be given to it without waiting, roughly.
-    pub(super) fn room(&self) -> usize {
-        self.bytes.available_permits()
+    /// Whether it is connected, and how many bytes can be given to it without waiting, roughly.
+    pub(super) fn room(&self) -> (bool, usize) {
+        (self.connected.load(Ordering::Relaxed), self.bytes.available_permits())
     }
 
     /// Gives it a pipeline and waits for the replies.
     pub(super) async fn ask(
         &self,
-        bytes: Vec<u8>,
-        scanner: ReplyScanner,
-        deadline: Instant,
+        read: ShardRead<'_>,
+        asking: bool,
         place: InFlight,
     ) -> Result<Replies, PipelineFault> {
-        let units = bytes.len().div_ceil(BYTES_UNIT).min(LANE_BYTES_IN_FLIGHT_MAX / BYTES_UNIT);
+        let bytes_max = encode::hmgets_bytes_max(read.keys, read.features, asking);
+        let units = bytes_max.div_ceil(BYTES_UNIT).min(LANE_BYTES_IN_FLIGHT_MAX / BYTES_UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let ended = || PipelineFault::not_sent(self.end().map_or("the connection ended", |end| &end.reason));
         let permit = Arc::clone(&self.bytes).acquire_many_owned(units).await.map_err(|_| ended())?;
         let (reply, answer) = oneshot::channel();
-        let request = Box::new(Request { bytes, scanner, deadline, reply, _held: (place, permit) });
+        let request = Box::new(Request {
+            bytes: encode::hmgets(read.keys, read.features, asking),
+            scanner: ReplyScanner::new(read.keys.len(), read.features.len(), asking),
+            deadline: read.deadline,
+            reply,
+            _held: (place, permit),
+        });
         self.requests.send(request).await.map_err(|_| ended())?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
 
 /// The life of a lane. It ends with its connection, or when nobody holds a handle any more.
-async fn run(
+struct Life {
     node: NodeAddr,
     role: Role,
     settings: RedisSettings,
-    mut requests: mpsc::Receiver<Box<Request>>,
-    end: Arc<OnceLock<End>>,
-) {
-    let ending = Ending(end);
-    let (ended, left) = serve(&node, role, &settings, &mut requests).await;
-    let Err(reason) = ended else { return };
-    tracing::warn!(%node, %reason, "a lane ended");
-    // First the end, so that whoever is told to try again finds a new lane.
-    let _ = ending.0.set(End { at: Instant::now(), reason: Arc::clone(&reason) });
-    let fault = |sent| PipelineFault { reason: Arc::clone(&reason), may_have_run: sent };
-    for request in left {
-        let _ = request.reply.send(Err(fault(true)));
-    }
-    requests.close();
-    while let Some(request) = requests.recv().await {
-        let _ = request.reply.send(Err(fault(false)));
-    }
+    pause: Duration,
+    connected: Arc<AtomicBool>,
+    end: Ending,
 }
 
-/// Connects and serves. Brings the reason why that ended, and the requests that had no answer yet.
-async fn serve(
-    node: &NodeAddr,
-    role: Role,
-    settings: &RedisSettings,
-    requests: &mut mpsc::Receiver<Box<Request>>,
-) -> (Result<(), Arc<str>>, Vec<Box<Request>>) {
-    let limit = settings.connect_timeout;
-    let late = |_| Err(format!("not connected within {limit:?}").into());
-    let response_timeout = settings.response_timeout;
-    match timeout(limit, connect::connect(node, role, settings)).await.unwrap_or_else(late) {
-        Err(reason) => (Err(reason), Vec::new()),
-        Ok(Socket::Plain(stream)) => Exchange::new(stream, node, requests, response_timeout).run().await,
-        Ok(Socket::Tls(stream)) => Exchange::new(stream, node, requests, response_timeout).run().await,
+impl Life {
+    async fn run(self, mut requests: mpsc::Receiver<Box<Request>>) {
+        let over = self.serve(&mut requests).await;
+        let Err(reason) = over.why else { return };
+        tracing::warn!(node = %self.node, %reason, "a lane ended");
+        // First the end, so that whoever is told to try again finds a new lane.
+        let pause = if over.served { Duration::ZERO } else { self.pause };
+        let _ = self.end.0.set(End { reason: Arc::clone(&reason), at: Instant::now(), pause });
+        let fault = |sent| PipelineFault { reason: Arc::clone(&reason), may_have_run: sent };
+        for request in over.left {
+            let _ = request.reply.send(Err(fault(true)));
+        }
+        requests.close();
+        while let Some(request) = requests.recv().await {
+            let _ = request.reply.send(Err(fault(false)));
+        }
+    }
+
+    /// Connects and serves.
+    async fn serve(&self, requests: &mut mpsc::Receiver<Box<Request>>) -> Over {
+        let limit = self.settings.connect_timeout;
+        let late = |_| Err(format!("not connected within {limit:?}").into());
+        let connecting = connect::connect(&self.node, self.role, &self.settings);
+        let socket = match timeout(limit, connecting).await.unwrap_or_else(late) {
+            Ok(socket) => socket,
+            Err(reason) => return Over { why: Err(reason), left: Vec::new(), served: false },
+        };
+        self.connected.store(true, Ordering::Relaxed);
+        let response_timeout = self.settings.response_timeout;
+        match socket {
+            Socket::Plain(stream) => {
+                Exchange::new(stream, &self.node, requests, response_timeout).run().await
+            }
+            Socket::Tls(stream) => Exchange::new(stream, &self.node, requests, response_timeout).run().await,
+        }
     }
 }

@@ -88,10 +88,12 @@ impl ShardTransport for LaneTransport {
                 Target::Replica(_) => (false, Role::Replica),
             };
             let node = read.target.node();
-            let lane = self.lanes.lane(node, role)?;
-            let bytes = encode::hmgets(read.keys, read.features, asking);
-            let scanner = ReplyScanner::new(read.keys.len(), read.features.len(), asking);
-            let replies = lane.ask(bytes, scanner, read.deadline, place).await?;
+            let (lane, replaced) = self.lanes.lane(node, role)?;
+            if replaced {
+                // The node was in trouble: another one may have taken over.
+                self.cluster.request_refresh();
+            }
+            let replies = lane.ask(read, asking, place).await?;
             Ok(ShardRows { node: node.clone(), block: replies.block, faults: replies.faults })
         })
     }

@@ -4,10 +4,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ahash::AHashMap;
 
-use crate::model::limits::{LANE_NODES_MAX, LANE_RECONNECT_PAUSE};
+use crate::model::limits::{LANE_NODES_MAX, LANE_RECONNECT_PAUSE_MAX, LANE_RECONNECT_PAUSE_MIN};
 use crate::slot::{NodeAddr, Topology};
 
 use super::super::fault::PipelineFault;
@@ -37,45 +38,46 @@ impl NodeLanes {
         }
     }
 
-    /// The lane with most room. Errors where the node could not be reached a moment ago.
-    pub(super) fn lane(&self, node: &NodeAddr, role: Role) -> Result<Arc<Lane>, PipelineFault> {
+    /// The lane with most room, a connected one first; and whether one that had ended was replaced. Errors where the node
+    /// could not be reached a moment ago.
+    pub(super) fn lane(&self, node: &NodeAddr, role: Role) -> Result<(Arc<Lane>, bool), PipelineFault> {
         let nodes = match role {
             Role::Primary => &self.primaries,
             Role::Replica => &self.replicas,
         };
         let mut nodes = nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !nodes.contains_key(node) && nodes.len() >= LANE_NODES_MAX {
-            nodes.clear();
-        }
-        let lanes = match nodes.get_mut(node) {
-            Some(lanes) => lanes,
-            None => nodes.entry(node.clone()).or_default(),
-        };
-        if lanes.len() < self.per_node {
-            lanes.push(Arc::new(self.open(node, role)));
-        }
-        let mut failed = None;
-        for lane in lanes.iter_mut() {
-            let Some(end) = lane.end() else { continue };
-            if end.at.elapsed() < LANE_RECONNECT_PAUSE {
-                failed = Some(PipelineFault::not_sent(&end.reason));
-            } else {
-                *lane = Arc::new(self.open(node, role));
+        if !nodes.contains_key(node) {
+            if nodes.len() >= LANE_NODES_MAX {
+                nodes.clear();
             }
+            let open = |_| Arc::new(self.open(node, role, LANE_RECONNECT_PAUSE_MIN));
+            nodes.insert(node.clone(), (0..self.per_node).map(open).collect());
+        }
+        let (mut failed, mut replaced) = (None, false);
+        let lanes = nodes.get_mut(node).map(Vec::as_mut_slice).unwrap_or_default();
+        for lane in &mut *lanes {
+            let Some(end) = lane.end() else { continue };
+            if end.at.elapsed() < end.pause {
+                failed = Some(PipelineFault::not_sent(&end.reason));
+                continue;
+            }
+            let pause = (end.pause * 2).clamp(LANE_RECONNECT_PAUSE_MIN, LANE_RECONNECT_PAUSE_MAX);
+            *lane = Arc::new(self.open(node, role, pause));
+            replaced = true;
         }
         let open = lanes.iter().filter(|lane| lane.end().is_none());
         match (open.max_by_key(|lane| lane.room()), failed) {
-            (Some(lane), _) => Ok(Arc::clone(lane)),
+            (Some(lane), _) => Ok((Arc::clone(lane), replaced)),
             (None, Some(fault)) => Err(fault),
-            (None, None) => Err(PipelineFault::not_sent("there is no lane")),
+            (None, None) => Err(PipelineFault::not_sent("the connection ended")),
         }
     }
 
     /// Lets go of the lanes to nodes that are not in `topology`; what is under way on them goes on.
     pub(super) fn sort_out(&self, topology: &Topology) {
         let version = topology.version();
-        if self.sorted_out.load(Ordering::Relaxed) == version
-            || self.sorted_out.swap(version, Ordering::Relaxed) == version
+        if self.sorted_out.load(Ordering::Relaxed) >= version
+            || self.sorted_out.fetch_max(version, Ordering::Relaxed) >= version
         {
             return;
         }
@@ -87,7 +89,7 @@ impl NodeLanes {
         }
     }
 
-    fn open(&self, node: &NodeAddr, role: Role) -> Lane {
-        Lane::open(node.clone(), role, self.settings.clone())
+    fn open(&self, node: &NodeAddr, role: Role, pause: Duration) -> Lane {
+        Lane::open(node.clone(), role, self.settings.clone(), pause)
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Output {
     /// Bytes of the first buffer that have been written.
     written: usize,
     len: usize,
+    /// Bytes that were ever given to it.
+    taken: u64,
     /// A buffer that has been written and can be filled again.
     spare: Vec<u8>,
 }
@@ -33,8 +35,19 @@ impl Output {
         self.len == 0
     }
 
+    /// Bytes that it was ever given.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Those of them that have been written.
+    pub(super) fn written(&self) -> u64 {
+        self.taken - self.len as u64
+    }
+
     pub(super) fn push(&mut self, bytes: Vec<u8>) {
         self.len += bytes.len();
+        self.taken += bytes.len() as u64;
         if bytes.len() >= ALONE_BYTES_MIN {
             self.buffers.push_back(bytes);
             return;
