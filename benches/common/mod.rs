@@ -21,6 +21,7 @@ use floor::Floor;
 
 pub(crate) mod cost;
 pub(crate) mod floor;
+pub(crate) mod served;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -29,7 +30,7 @@ pub(crate) const ENTITIES: u64 = 100_000;
 /// Features that are read of each entity.
 pub(crate) const FEATURES_READ: usize = 10;
 /// The features of an entity; the last five have a TTL of their own.
-const FEATURES: [&str; 11] = [
+pub(crate) const FEATURES: [&str; 11] = [
     "country_iso",
     "risk_segment",
     "account_age_days",
@@ -43,7 +44,8 @@ const FEATURES: [&str; 11] = [
     "session_country",
 ];
 const STREAMING: &[&str] = FEATURES.split_at(6).1;
-const PREFIX: &str = "bench-read:";
+/// Of every key.
+pub(crate) const PREFIX: &str = "bench-read:";
 const TTL_SECONDS: u64 = 86_400;
 const LOAD_ENTITIES_PER_PIPELINE: usize = 500;
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,6 +68,8 @@ pub(crate) struct Bench {
     pub(crate) lanes: FeatureStore,
     /// Through the cluster connection.
     pub(crate) cluster: FeatureStore,
+    /// An address of the cluster.
+    pub(crate) url: String,
     naive: ClusterConnection,
     features: Arc<[FeatureName]>,
 }
@@ -86,7 +90,7 @@ impl Bench {
         let naive = client.get_async_connection().await.expect("a cluster");
         let names = FEATURES[..FEATURES_READ].iter();
         let features = names.map(|name| FeatureName::new(*name).expect("a name")).collect();
-        Self { lanes, cluster, naive, features }
+        Self { lanes, cluster, url, naive, features }
     }
 
     /// The floor, connected to the same cluster.
@@ -170,7 +174,7 @@ fn id(number: u64) -> EntityId {
 }
 
 /// The value of a feature, in the lengths that such features have.
-fn value(number: u64, feature: usize) -> String {
+pub(crate) fn value(number: u64, feature: usize) -> String {
     let mixed = (number * 31 + feature as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17;
     let pick = |texts: &[&str]| texts[usize::try_from(mixed).unwrap_or_default() % texts.len()].to_owned();
     match feature {
