@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use slotwise::cli::{self, Cli, UsageError};
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
