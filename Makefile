@@ -9,7 +9,7 @@ WITH_REDIS = folder="$$(scripts/redis.sh)" && export SLOTWISE_REDIS_SERVER="$$fo
 # The same, but only one that speaks TLS will do.
 WITH_TLS_REDIS = folder="$$(scripts/redis.sh --tls)" && export SLOTWISE_REDIS_SERVER="$$folder/redis-server" &&
 
-.PHONY: help demo test bench fuzz lint ci redis build check-old-server check-arrow check-cpu
+.PHONY: help demo test bench bench-report fuzz lint ci redis build check-old-server check-arrow check-cpu
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -27,6 +27,9 @@ bench: ## Run every benchmark (SLOTWISE_REDIS_URL: against that cluster)
 
 fuzz: ## Feed the reply scanner with what no server sends, for FUZZ_SECONDS=60
 	@scripts/fuzz.sh
+
+bench-report: ## Run the benches of docs/BENCHMARKS.md one after the other, into benches/results (BENCHES="http_cpu …")
+	@$(WITH_REDIS) scripts/bench-report.sh $(BENCHES)
 
 lint: ## Formatting, lints, documentation, shell scripts
 	$(CARGO) fmt --check
@@ -49,5 +52,5 @@ check-old-server: ## A server that is too old is refused by name (needs one: SLO
 check-arrow: ## What pyarrow reads back is what was written (needs python3 with venv and pip)
 	@$(CARGO) build --quiet && $(WITH_REDIS) scripts/check-arrow.sh "$${CARGO_TARGET_DIR:-target}/debug/slotwise"
 
-check-cpu: ## Client CPU per entity: at most 0.30 of that of one request per entity
-	@$(WITH_REDIS) $(CARGO) bench --quiet --bench cpu_per_entity -- --check
+check-cpu: ## CPU per entity of batches, of single reads and of the server, and their rates, within their limits
+	@$(WITH_REDIS) for bench in cpu_per_entity http_cpu single_reads; do $(CARGO) bench --quiet --bench $$bench -- --check; done

@@ -115,13 +115,28 @@ impl Format {
 
     /// A whole output of one batch; `elapsed` is how long the read took.
     pub fn encode(self, batch: &FeatureBatch, elapsed: Duration) -> Result<Vec<u8>, EncodeError> {
-        // Room for short values; longer ones let the buffer grow.
-        let mut out = Vec::with_capacity(256 + batch.len() * (48 + 12 * batch.features().len()));
+        let mut out = Vec::with_capacity(256 + batch.len() * self.row_bytes_guess(batch));
         let mut encoder = self.encoder(batch.projection())?;
         encoder.begin(&mut out);
         encoder.batch(&mut out, batch)?;
         encoder.end(&mut out, elapsed)?;
         Ok(out)
+    }
+}
+
+impl Format {
+    /// Room for a row of short values; longer ones let the buffer grow.
+    fn row_bytes_guess(self, batch: &FeatureBatch) -> usize {
+        let values = 48 + 12 * batch.features().len();
+        match self {
+            Self::Json | Self::Csv => values,
+            Self::Ndjson => {
+                let keys = batch.features().iter().map(|name| name.len() + ndjson::KEY_BYTES);
+                values + keys.sum::<usize>()
+            }
+            #[cfg(feature = "arrow")]
+            Self::Arrow => values,
+        }
     }
 }
 

@@ -7,25 +7,35 @@ use super::json::{push_head, push_tail};
 use super::text::push_str;
 use super::value::push_cell;
 use super::{EncodeError, Encoder};
-use crate::model::{FeatureBatch, FeatureName, Projection};
+use crate::model::{FeatureBatch, Projection};
+
+/// Bytes round a feature's name in a row: a comma, two quotes, a colon.
+pub(super) const KEY_BYTES: usize = 4;
 
 /// Writes one line per row, and nothing before or after.
 #[derive(Debug)]
 pub struct NdjsonEncoder {
-    /// `"name":` of every feature, escaped once; from the second on with the comma before it.
-    keys: Vec<Vec<u8>>,
+    /// `"name":` of every feature, escaped once, one after the other; from the second on with the comma before it.
+    keys: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
 }
 
 impl NdjsonEncoder {
     /// For batches of these columns.
     pub fn new(projection: &Projection) -> Self {
-        let key = |(index, name): (usize, &FeatureName)| {
-            let mut key = if index > 0 { b",".to_vec() } else { Vec::new() };
-            push_str(&mut key, name);
-            key.push(b':');
-            key
-        };
-        Self { keys: projection.names().iter().enumerate().map(key).collect() }
+        let names = projection.names();
+        let bytes_guess = names.iter().map(|name| name.len() + KEY_BYTES).sum();
+        let (mut keys, mut ends) = (Vec::with_capacity(bytes_guess), Vec::with_capacity(names.len()));
+        for (index, name) in names.iter().enumerate() {
+            if index > 0 {
+                keys.push(b',');
+            }
+            push_str(&mut keys, name);
+            keys.push(b':');
+            ends.push(keys.len());
+        }
+        Self { keys, ends }
     }
 }
 
@@ -33,13 +43,15 @@ impl Encoder for NdjsonEncoder {
     fn begin(&mut self, _out: &mut Vec<u8>) {}
 
     fn batch(&mut self, out: &mut Vec<u8>, batch: &FeatureBatch) -> Result<(), EncodeError> {
-        debug_assert_eq!(batch.features().len(), self.keys.len());
+        debug_assert_eq!(batch.features().len(), self.ends.len());
         for row in batch.rows() {
             push_head(out, &row);
             out.extend_from_slice(b",\"features\":{");
-            for (key, (column, cell)) in self.keys.iter().zip(row.cells()) {
-                out.extend_from_slice(key);
+            let mut start = 0;
+            for (end, (column, cell)) in self.ends.iter().zip(row.cells()) {
+                out.extend_from_slice(&self.keys[start..*end]);
                 push_cell(out, column, cell);
+                start = *end;
             }
             out.push(b'}');
             push_tail(out, &row);
