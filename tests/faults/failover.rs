@@ -49,3 +49,25 @@ async fn a_replica_that_takes_over_is_found_without_a_new_store() {
     let knows = || async { primaries().contains(primary.addr()) && !primaries().contains(replica.addr()) };
     wait_until("the store knows the first one again", SOON, knows).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_primary_is_left_for_its_replica_also_by_callers_of_little_patience() {
+    let cluster = cluster(3, 1).await;
+    let scene = Scene::new(&cluster).await;
+    let (primary, replica) = (cluster.client(0).await.unwrap(), cluster.client(3).await.unwrap());
+    wait_until("the replica has every write", SOON, || scene.replicated(&primary, &replica)).await;
+    cluster.pause_node(0).unwrap();
+    let takes_over = || async {
+        let role = replica.call(&["ROLE"]).await.unwrap().into_array().unwrap();
+        role[0].as_str() == Some("master")
+    };
+    wait_until("the replica is the primary", SOON, takes_over).await;
+    // Nobody waits for as long as it takes to find out that a connection is dead.
+    wait_until("rows are found at the replica", SOON, || async {
+        scene.read(50).await.summary().found == 600
+    })
+    .await;
+    cluster.resume_node(0).unwrap();
+    wait_until("rows are found at once", SOON, || async { scene.read(50).await.summary().found == 600 })
+        .await;
+}

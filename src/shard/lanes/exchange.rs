@@ -72,7 +72,7 @@ pub(super) struct Over {
     /// Nothing, where nobody asked any more.
     pub(super) why: Result<(), Arc<str>>,
     /// Requests that have had no answer.
-    pub(super) left: Vec<Box<Request>>,
+    pub(super) left: Vec<Request>,
     /// The node had sent something.
     pub(super) served: bool,
 }
@@ -120,7 +120,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
                 Err(error) => {
                     let served = self.silence.was_broken();
                     let left = self.waiting.into_iter().filter(|waiting| waiting.wanted);
-                    let left = left.map(|waiting| waiting.request).collect();
+                    let left = left.map(|waiting| *waiting.request).collect();
                     return Over { why: Err(error.to_string().into()), left, served };
                 }
             }
