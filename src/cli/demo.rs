@@ -27,7 +27,7 @@ Examples:
   slotwise demo                                            a local cluster of three shards, removed on exit
   slotwise demo --port 9000 --shards 6 --seed-users 5000
   slotwise demo --streaming-ttl-seconds 30                 streaming features drop out fast
-  slotwise demo --redis-url redis://127.0.0.1:7101         on a cluster that is there already
+  slotwise demo --redis-url redis://127.0.0.1:7101         on a cluster that is there already; empties the prefix first
 
 Then:
   curl localhost:8090/v1/features/batch -d '{\"ids\":[\"u0001\",\"u0002\"],\"features\":[\"risk_segment\",\"tx_count_5m\"]}'";
@@ -60,7 +60,7 @@ pub(super) struct DemoArgs {
     /// Shards of the local cluster
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = RangedU64ValueParser::<usize>::new().range(1..=ClusterSpec::SHARDS_MAX as u64))]
     shards: usize,
-    /// Keep what is under the key prefix already
+    /// Keep what is under the key prefix already; without it, that is deleted first
     #[arg(long)]
     no_reset: bool,
 }
@@ -71,6 +71,15 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
     // Before the store is there: what is counted is looked up once, when it is made.
     let page = metrics::install()?;
     let mut config = common.settings()?;
+    if config.redis.is_some() && !redis_url_is_given() {
+        // A demo empties its prefix: never that of a cluster which was set up for something else.
+        writeln!(
+            stderr(),
+            "the demo starts a cluster of its own; SLOTWISE_REDIS_URL and the config's addresses are left alone \
+             (--redis-url says which other one to use)"
+        )?;
+        config.redis = None;
+    }
     for kind in &mut config.entities {
         kind.batch_ttl_seconds = args.batch_ttl_seconds.unwrap_or(kind.batch_ttl_seconds);
         kind.streaming_ttl_seconds = args.streaming_ttl_seconds.unwrap_or(kind.streaming_ttl_seconds);
@@ -108,6 +117,12 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
     served?;
     writeln!(stderr(), "stopped")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Was the flag given, and not just the environment variable or the config?
+fn redis_url_is_given() -> bool {
+    let is_flag = |text: &str| text == "--redis-url" || text.starts_with("--redis-url=");
+    std::env::args_os().any(|argument| argument.to_str().is_some_and(is_flag))
 }
 
 async fn start_cluster(

@@ -248,7 +248,6 @@ mod tests {
             ("[read]\nrequest_timeout_ms = 90000", "read.request_timeout_ms"),
             ("[shard]\npipeline_commands_max = 0", "shard.pipeline_commands_max"),
             ("[shard]\nlanes_per_node = 0", "shard.lanes_per_node"),
-            ("[shard]\ntransport = \"cluster\"\nlanes_per_node = 2", "shard.lanes_per_node"),
             ("[http]\nconnections_max = 0", "http.connections_max"),
             ("[[entity]]\nname = \"\"", "entity[0].name"),
             ("[[entity]]\nname = \"u\"\nbatch_ttl_seconds = 0", "entity[0].batch_ttl_seconds"),

@@ -73,8 +73,7 @@ pub(super) fn validate(read: &RawRead, shard: &RawShard) -> Result<StoreOptions,
 fn transport(shard: &RawShard) -> Result<Transport, ConfigError> {
     let wrong = |problem: String| ConfigError::invalid("shard.lanes_per_node", problem);
     match (&shard.transport, shard.lanes_per_node) {
-        (Some(RawTransport::Cluster), None) => Ok(Transport::Cluster),
-        (Some(RawTransport::Cluster), Some(_)) => Err(wrong("the transport has no lanes".to_owned())),
+        (Some(RawTransport::Cluster), _) => Ok(Transport::Cluster),
         (_, None) => Ok(Transport::default()),
         (_, Some(per_node)) if (1..=LANES_PER_NODE_MAX).contains(&per_node) => {
             Ok(Transport::Lanes { per_node })

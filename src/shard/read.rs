@@ -65,6 +65,9 @@ pub trait ShardTransport: Send + Sync + std::fmt::Debug {
     /// Asks for a newer topology, without waiting for it.
     fn request_refresh(&self);
 
+    /// Says that somebody gave up waiting for a node: another one may have taken over from it.
+    fn note_silence(&self);
+
     /// Runs one pipeline.
     fn read<'a>(
         &'a self,
@@ -85,6 +88,9 @@ impl ShardTransport for ClusterTransport {
     fn request_refresh(&self) {
         self.0.request_refresh();
     }
+
+    /// Does nothing: a refresh would hold up the reads of every other node. The response timeout leads to one.
+    fn note_silence(&self) {}
 
     fn read<'a>(
         &'a self,

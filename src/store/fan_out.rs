@@ -333,8 +333,7 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
     /// The deadline is there: whatever is under way is given up, with what is known about it.
     fn give_up(&mut self) {
         if self.under_way.values().any(|step| step.sent.load(Ordering::Relaxed)) {
-            // Another node may have taken over from a silent one.
-            self.fan_out.transport.request_refresh();
+            self.fan_out.transport.note_silence();
         }
         for (_, UnderWay { keys, node, sent }) in std::mem::take(&mut self.under_way) {
             let sent = sent.load(Ordering::Relaxed);

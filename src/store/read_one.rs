@@ -46,8 +46,7 @@ impl FeatureStore {
         match timeout_at(deadline, engine.transport.read(read, place)).await {
             Err(_) => {
                 passage.fault();
-                // Another node may have taken over from a silent one.
-                engine.transport.request_refresh();
+                engine.transport.note_silence();
                 batch.fail([0], &late(Some(format!("no answer from {}", shard.primary).into())));
             }
             Ok(Ok(ShardRows { node, block, faults })) if faults.is_empty() && node == shard.primary => {

@@ -123,7 +123,8 @@ async fn a_demo_on_a_cluster_that_is_there_keeps_what_it_is_told_to() {
     for (more, kept) in [(&["--no-reset"][..], 40), (&[], 10)] {
         let port = free_first_port().to_string();
         let args = ["demo", "--seed-users", "10", "--port", &port];
-        let mut demo = Background::start(on_cluster(&prefix, args).await.args(more));
+        let url = ["--redis-url", &cluster.urls()];
+        let mut demo = Background::start(on_cluster(&prefix, args).await.args(url).args(more));
         demo.told("streaming worker running.").await;
         assert_eq!(count(cluster, &prefix).await, kept);
         assert_eq!(demo.out().contains("Dropping any existing users"), more.is_empty());
@@ -138,7 +139,8 @@ async fn a_demo_that_cannot_listen_drops_nothing() {
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
     run(&mut on_cluster(&prefix, ["load", "--synthetic", "5"]).await).exits(0);
     // An address of the documentation; no machine has it.
-    let ran = run(&mut on_cluster(&prefix, ["demo", "--host", "192.0.2.1"]).await).exits(1);
+    let args = ["demo", "--host", "192.0.2.1", "--redis-url", &cluster.urls()];
+    let ran = run(&mut on_cluster(&prefix, args).await).exits(1);
     ran.says_in_one_line(&["can't listen on 192.0.2.1:8090"]);
     assert_eq!(count(cluster, &prefix).await, 5);
 }
@@ -147,7 +149,23 @@ async fn a_demo_that_cannot_listen_drops_nothing() {
 async fn a_demo_never_empties_a_whole_cluster() {
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
     run(&mut on_cluster(&prefix, ["load", "--synthetic", "5"]).await).exits(0);
-    let ran = run(&mut on_cluster("", ["demo", "--port", "0"]).await).exits(2);
+    let args = ["demo", "--port", "0", "--redis-url", &cluster.urls()];
+    let ran = run(&mut on_cluster("", args).await).exits(2);
     ran.says_in_one_line(&["empty key prefix", "--key-prefix", "--no-reset"]);
+    assert_eq!(count(cluster, &prefix).await, 5);
+}
+
+#[tokio::test]
+async fn a_demo_leaves_a_cluster_alone_that_it_was_not_told_of_by_its_flag() {
+    let (cluster, prefix) = (shared_cluster().await, unique_prefix());
+    run(&mut on_cluster(&prefix, ["load", "--synthetic", "5"]).await).exits(0);
+    let (home, port) = (tempfile::tempdir().unwrap(), free_first_port().to_string());
+    let args = ["demo", "--seed-users", "7", "--port", &port];
+    let mut demo = Background::start(on_cluster(&prefix, args).await.env("TMPDIR", home.path()));
+    let seeds = demo.told("Using Redis Cluster at ").await;
+    assert!(cluster.addrs().iter().all(|addr| !seeds.contains(&addr.to_string())), "{seeds}");
+    demo.told("streaming worker running.").await;
+    demo.send(Signal::SIGTERM);
+    demo.ended().await.exits(0);
     assert_eq!(count(cluster, &prefix).await, 5);
 }

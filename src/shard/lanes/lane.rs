@@ -143,7 +143,12 @@ impl Life {
     async fn run(self, mut requests: mpsc::Receiver<Box<Request>>) {
         let over = self.serve(&mut requests).await;
         let Err(reason) = over.why else { return };
-        tracing::warn!(node = %self.node, %reason, "a lane ended");
+        if over.served || self.pause == LANE_RECONNECT_PAUSE_MIN {
+            tracing::warn!(node = %self.node, %reason, "a lane ended");
+        } else {
+            // Said already, when it could not be reached the first time.
+            tracing::debug!(node = %self.node, %reason, "a lane could not be opened again");
+        }
         // First the end, so that whoever is told to try again finds a new lane.
         let pause = if over.served { Duration::ZERO } else { self.pause };
         let _ = self.end.0.set(End { reason: Arc::clone(&reason), at: Instant::now(), pause });

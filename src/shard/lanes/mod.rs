@@ -76,6 +76,10 @@ impl ShardTransport for LaneTransport {
         self.cluster.request_refresh();
     }
 
+    fn note_silence(&self) {
+        self.cluster.request_refresh();
+    }
+
     fn read<'a>(
         &'a self,
         read: ShardRead<'a>,

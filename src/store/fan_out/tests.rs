@@ -109,6 +109,8 @@ impl ShardTransport for Still {
 
     fn request_refresh(&self) {}
 
+    fn note_silence(&self) {}
+
     fn read<'a>(&'a self, _: ShardRead<'a>, _: InFlight) -> BoxFuture<'a, Result<ShardRows, PipelineFault>> {
         unreachable!("the script answers")
     }
