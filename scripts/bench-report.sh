@@ -22,7 +22,7 @@ fi
 # What the figures depend on, one line each.
 conditions() {
   local changes=""
-  [[ -z "$(git status --porcelain -- src benches Cargo.toml Cargo.lock)" ]] || changes=", with changes that are not committed"
+  [[ -z "$(git status --porcelain -- src benches Cargo.toml Cargo.lock ":!benches/results")" ]] || changes=", with changes that are not committed"
   printf '# commit   %s%s\n' "$(git rev-parse --short=12 HEAD)" "$changes"
   printf '# date     %s\n' "$(date -u +%Y-%m-%d)"
   printf '# cpu      %s, %s cores\n' "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)" "$(getconf _NPROCESSORS_ONLN)"
