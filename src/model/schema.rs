@@ -80,17 +80,17 @@ impl FeatureType {
 
     /// Reads bytes as Redis keeps them; `None` where they are no value of this type.
     pub fn parse(self, bytes: &[u8]) -> Option<TypedValue<'_>> {
-        let text = str::from_utf8(bytes).ok()?;
+        let text = || str::from_utf8(bytes).ok();
         match self {
-            Self::String => Some(TypedValue::String(text)),
-            Self::Int64 => text.parse().ok().map(TypedValue::Int64),
-            Self::Float64 => text.parse().ok().map(TypedValue::Float64),
-            Self::Bool => match text {
-                "true" => Some(TypedValue::Bool(true)),
-                "false" => Some(TypedValue::Bool(false)),
+            Self::String => text().map(TypedValue::String),
+            Self::Int64 => text()?.parse().ok().map(TypedValue::Int64),
+            Self::Float64 => text()?.parse().ok().map(TypedValue::Float64),
+            Self::Bool => match bytes {
+                b"true" => Some(TypedValue::Bool(true)),
+                b"false" => Some(TypedValue::Bool(false)),
                 _ => None,
             },
-            Self::TimestampMs => text.parse().ok().map(TypedValue::TimestampMs),
+            Self::TimestampMs => text()?.parse().ok().map(TypedValue::TimestampMs),
         }
     }
 }

@@ -37,6 +37,13 @@ pub(crate) fn schema() -> Schema {
     schema
 }
 
+/// A store of a kind with that schema, an oracle beside it, and the kind's prefix.
+async fn scene() -> (Oracle, FeatureStore, String) {
+    let (cluster, prefix) = (shared_cluster().await, unique_prefix());
+    let store = store(cluster, EntityOptions { schema: schema(), ..kind(&prefix) }).await;
+    (Oracle::of(cluster).await, store, prefix)
+}
+
 /// Several TTLs in one write, whichever way it is written.
 pub(crate) async fn assert_each_feature_has_its_own_ttl(store: &FeatureStore, oracle: &Oracle, prefix: &str) {
     let features = [
@@ -68,18 +75,13 @@ pub(crate) async fn assert_each_feature_has_its_own_ttl(store: &FeatureStore, or
 
 #[tokio::test]
 async fn each_streaming_feature_gets_the_ttl_that_the_schema_gives_it() {
-    let (cluster, prefix) = (shared_cluster().await, unique_prefix());
-    let store = store(cluster, EntityOptions { schema: schema(), ..kind(&prefix) }).await;
-    assert_each_feature_has_its_own_ttl(&store, &Oracle::of(cluster).await, &prefix).await;
+    let (oracle, store, prefix) = scene().await;
+    assert_each_feature_has_its_own_ttl(&store, &oracle, &prefix).await;
 }
 
 #[tokio::test]
 async fn a_streaming_write_that_breaks_the_schema_writes_nothing() {
-    let (cluster, prefix) = (shared_cluster().await, unique_prefix());
-    let (oracle, store) = (
-        Oracle::of(cluster).await,
-        store(cluster, EntityOptions { schema: schema(), ..kind(&prefix) }).await,
-    );
+    let (oracle, store, prefix) = scene().await;
     for (name, value, says) in [
         ("clicks", "many", "feature \"clicks\": the value is no int64"),
         ("clicks", "", "feature \"clicks\": the value is no int64"),
@@ -101,11 +103,7 @@ async fn a_streaming_write_that_breaks_the_schema_writes_nothing() {
 
 #[tokio::test]
 async fn a_bulk_load_rejects_the_rows_that_break_the_schema_and_writes_the_others() {
-    let (cluster, prefix) = (shared_cluster().await, unique_prefix());
-    let (oracle, store) = (
-        Oracle::of(cluster).await,
-        store(cluster, EntityOptions { schema: schema(), ..kind(&prefix) }).await,
-    );
+    let (oracle, store, prefix) = scene().await;
     let rows = [
         row(&id("good"), &[("count", "-3"), ("vip", "true"), ("unlisted", "anything")]),
         row(&id("type"), &[("vip", "true"), ("count", "3.5")]),
@@ -134,11 +132,7 @@ async fn a_bulk_load_rejects_the_rows_that_break_the_schema_and_writes_the_other
 
 #[tokio::test]
 async fn a_feature_set_is_read_with_its_types_and_with_defaults_only_where_they_are_asked_for() {
-    let (cluster, prefix) = (shared_cluster().await, unique_prefix());
-    let (oracle, store) = (
-        Oracle::of(cluster).await,
-        store(cluster, EntityOptions { schema: schema(), ..kind(&prefix) }).await,
-    );
+    let (oracle, store, prefix) = scene().await;
     oracle.say(&format!("HSET {prefix}u score 0.5 count 4")).await;
     oracle.say(&format!("HSET {prefix}half score 0.5")).await;
     let asked = || vec![id("u"), id("half"), id("nobody")];

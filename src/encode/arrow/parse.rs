@@ -28,13 +28,9 @@ pub(super) fn float64(text: &[u8]) -> Option<f64> {
 
 /// The truth that the text says.
 pub(super) fn boolean(text: &[u8]) -> Option<bool> {
-    match text {
-        b"true" => Some(true),
-        b"false" => Some(false),
-        other => match FeatureType::Bool.parse(other) {
-            Some(TypedValue::Bool(value)) => Some(value),
-            _ => None,
-        },
+    match FeatureType::Bool.parse(text) {
+        Some(TypedValue::Bool(value)) => Some(value),
+        _ => None,
     }
 }
 

@@ -77,7 +77,7 @@ impl ShardTransport for LaneTransport {
     }
 
     fn note_silence(&self) {
-        self.cluster.request_refresh();
+        self.request_refresh();
     }
 
     fn read<'a>(
@@ -95,7 +95,7 @@ impl ShardTransport for LaneTransport {
             let (lane, replaced) = self.lanes.lane(node, role)?;
             if replaced {
                 // The node was in trouble: another one may have taken over.
-                self.cluster.request_refresh();
+                self.request_refresh();
             }
             let replies = lane.ask(read, asking, place).await?;
             Ok(ShardRows { node: node.clone(), block: replies.block, faults: replies.faults })
