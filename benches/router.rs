@@ -114,7 +114,7 @@ fn merge(
 ) -> FeatureBatch {
     let mut builder = FeatureBatchBuilder::new(ids.len(), Arc::clone(projection));
     for (keys, block) in blocks {
-        let block = builder.add_block(block);
+        let block = builder.add_block(block, false);
         for (row, key) in (0..).zip(keys) {
             builder.place(key, block, row);
         }

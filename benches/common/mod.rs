@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::future::{join_all, try_join_all};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use redis::AsyncConnectionConfig;
 use redis::cluster_async::ClusterConnection;
 use slotwise::FeatureStore;
 use slotwise::model::{EntityId, FeatureBatch, FeatureName, Projection};
@@ -201,7 +202,8 @@ async fn load(store: &FeatureStore) {
     }
     let loads = topology.shards().iter().zip(by_shard).map(|(shard, numbers)| async move {
         let client = redis::Client::open(format!("redis://{}", shard.primary))?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(REQUEST_TIMEOUT));
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         for numbers in numbers.chunks(LOAD_ENTITIES_PER_PIPELINE) {
             write_commands(numbers).exec_async(&mut connection).await?;
         }

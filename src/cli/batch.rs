@@ -229,7 +229,13 @@ fn closing_line(summary: &BatchSummary, elapsed: Duration) -> std::io::Result<()
         summary.shards,
         elapsed.as_secs_f64(),
         per_second(summary.rows() as u64, elapsed)
-    )
+    )?;
+    match summary.stale_possible {
+        0 => Ok(()),
+        rows => {
+            writeln!(stderr(), "{rows} rows came from replicas and may be older than what the primaries have")
+        }
+    }
 }
 
 /// Says of each feature how many values are not of its type, where there are any.

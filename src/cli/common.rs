@@ -36,7 +36,8 @@ pub(super) enum LogFormat {
 /// Flags of every command.
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// Addresses of the cluster, separated by commas: redis://[user[:password]@]host[:port]; rediss:// for TLS
+    /// Addresses of the cluster, separated by commas: redis://[user@]host[:port]; rediss:// for TLS. A password
+    /// comes from a file or the environment
     #[arg(
         long,
         global = true,
@@ -46,6 +47,9 @@ pub(super) struct Common {
         hide_env_values = true
     )]
     redis_url: Vec<String>,
+    /// File that holds the password for Redis, and nothing else
+    #[arg(long, global = true, env = "SLOTWISE_REDIS_PASSWORD_FILE", value_name = "FILE")]
+    redis_password_file: Option<PathBuf>,
     /// Prefix of the entity's keys [default: fs:user:, or the config's]
     #[arg(long, global = true, value_name = "PREFIX")]
     key_prefix: Option<String>,
@@ -66,11 +70,15 @@ pub(super) struct Common {
 impl Common {
     /// The settings: the config file, with the environment and the flags over it.
     pub(super) fn settings(&self) -> anyhow::Result<Config> {
+        self.refuse_shown_password()?;
         let from_env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let file = self.redis_password_file.clone().filter(|file| !file.as_os_str().is_empty());
         let overrides = Overrides {
             redis_urls: self.redis_url.iter().filter(|url| !url.trim().is_empty()).cloned().collect(),
             redis_username: from_env("SLOTWISE_REDIS_USERNAME"),
-            redis_password: from_env("SLOTWISE_REDIS_PASSWORD"),
+            redis_password: from_env("SLOTWISE_REDIS_PASSWORD")
+                .filter(|_| !flag_is_given("--redis-password-file")),
+            redis_password_file: file,
             redis_tls: TlsFiles {
                 ca: from_env("SLOTWISE_REDIS_TLS_CA_FILE").map(PathBuf::from),
                 cert: from_env("SLOTWISE_REDIS_TLS_CERT_FILE").map(PathBuf::from),
@@ -89,10 +97,44 @@ impl Common {
         Ok(Config::load(self.config.as_deref(), &overrides).map_err(named)?)
     }
 
+    /// Everybody on the machine can see the arguments of a process, so that a password has no place there. Nor has one
+    /// that a comma has torn apart: half of it would be shown as an address.
+    fn refuse_shown_password(&self) -> Result<(), UsageError> {
+        let credentials = |url: &String| url.rsplit_once('@').map(|(credentials, _)| credentials.to_owned());
+        let torn = |given: &String| !given.contains("://");
+        if self.redis_url.iter().filter_map(credentials).any(|given| torn(&given)) {
+            return Err(UsageError(
+                "Redis addresses: what stands before an @ begins with no redis://; write a comma in a password as %2C"
+                    .to_owned(),
+            ));
+        }
+        let has_password =
+            |given: String| given.split_once("://").is_some_and(|(_, user)| user.contains(':'));
+        if redis_url_is_given() && self.redis_url.iter().filter_map(credentials).any(has_password) {
+            return Err(UsageError(
+                "--redis-url: a password there can be seen in the list of processes; give a --redis-password-file, or \
+                 set SLOTWISE_REDIS_PASSWORD or SLOTWISE_REDIS_URL"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     /// A store of the kind that `--entity` names.
     pub(super) async fn store(&self) -> anyhow::Result<FeatureStore> {
         connect(self.settings()?).await?.entity(self.entity.as_deref()).map_err(wrong_request)
     }
+}
+
+/// Was `--redis-url` given, and not just the environment variable or the config?
+pub(super) fn redis_url_is_given() -> bool {
+    flag_is_given("--redis-url")
+}
+
+fn flag_is_given(flag: &str) -> bool {
+    let is_it =
+        |text: &str| text.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
+    std::env::args_os().any(|argument| argument.to_str().is_some_and(is_it))
 }
 
 /// Connects as the settings say.

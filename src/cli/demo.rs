@@ -3,6 +3,7 @@
 use std::io::{Write, stderr, stdout};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
@@ -11,6 +12,7 @@ use futures::stream;
 
 use crate::config::Config;
 use crate::devcluster::{ClusterSpec, LocalCluster, ServerBinary};
+use crate::http::HttpOptions;
 use crate::ingest::{SYNTHETIC_SEED, StreamOptions, SyntheticUsers, stream_features};
 use crate::metrics;
 use crate::model::EntityId;
@@ -18,8 +20,8 @@ use crate::model::limits::TTL_SECONDS_MAX;
 use crate::shard::RedisSettings;
 use crate::store::FeatureStore;
 
-use super::common::{Common, UsageError, connect, wrong_request, wrong_store};
-use super::server;
+use super::common::{Common, UsageError, connect, redis_url_is_given, wrong_request, wrong_store};
+use super::server::{self, AccessArgs};
 use super::signals::Interrupted;
 
 const EXAMPLES: &str = "\
@@ -63,6 +65,8 @@ pub(super) struct DemoArgs {
     /// Keep what is under the key prefix already; without it, that is deleted first
     #[arg(long)]
     no_reset: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Runs the command.
@@ -91,12 +95,14 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
     }
     // An address that can't be shows before anything is started or dropped.
     let wanted = SocketAddr::new(args.host, args.port);
+    let tokens = args.access.tokens(&config.http, wanted)?;
     let listener = server::listen_near(wanted).await?;
     let cluster = match config.redis {
         Some(_) => None,
         None => Some(start_cluster(&args, &mut config, &mut signals).await?),
     };
-    let options = config.http.options.clone();
+    // Nobody balances load to a demo.
+    let options = HttpOptions { shutdown_drain: Duration::ZERO, ..config.http.options.clone() };
     let store = connect(config).await?.entity(common.entity.as_deref()).map_err(wrong_request)?;
     let users = tokio::select! {
         users = fill(&store, &args) => users?,
@@ -109,7 +115,7 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
         let options = StreamOptions { users_per_tick: args.users_per_tick, ..StreamOptions::default() };
         async move { stream_features(&store, &users, options).await }
     });
-    let served = server::serve(store, page, options, listener, &mut signals).await;
+    let served = server::serve(store, page, options, tokens, listener, &mut signals).await;
     streaming.abort();
     if let Some(cluster) = cluster {
         cluster.stop().await?;
@@ -117,12 +123,6 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
     served?;
     writeln!(stderr(), "stopped")?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Was the flag given, and not just the environment variable or the config?
-fn redis_url_is_given() -> bool {
-    let is_flag = |text: &str| text == "--redis-url" || text.starts_with("--redis-url=");
-    std::env::args_os().any(|argument| argument.to_str().is_some_and(is_flag))
 }
 
 async fn start_cluster(
@@ -156,7 +156,7 @@ async fn fill(store: &FeatureStore, args: &DemoArgs) -> anyhow::Result<Vec<Entit
     let mut ids = Vec::new();
     let mut first_error = None;
     let users = stream::iter(SyntheticUsers::new(args.seed_users, SYNTHETIC_SEED));
-    let report = store.bulk_load(users, None, |row, result| match result {
+    let report = store.bulk_load(users, crate::store::LoadOptions::default(), |row, result| match result {
         Ok(()) => ids.push(row.id),
         Err(error) => {
             first_error.get_or_insert(error);

@@ -72,6 +72,9 @@ pub(super) async fn run(common: &Common, args: GetArgs) -> anyhow::Result<ExitCo
     let mut out = args.format.encode(&batch, started.elapsed())?;
     end_line(args.format, &mut out);
     stdout().write_all(&out)?;
+    if batch.summary().stale_possible > 0 {
+        writeln!(std::io::stderr(), "a replica answered; the primary may have newer values")?;
+    }
     let whole = batch.summary().unavailable == 0 && unparsable.iter().all(|values| *values == 0);
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(super::DONE_IN_PART) })
 }

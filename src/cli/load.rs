@@ -19,6 +19,7 @@ use crate::ingest::{
 };
 use crate::model::FeatureRow;
 use crate::model::limits::{LOAD_ROWS_PER_BATCH, TTL_SECONDS_MAX};
+use crate::store::LoadOptions;
 
 use super::common::{Common, UsageError, same_file, wrong_request};
 use super::progress::{self, Unit, per_second};
@@ -30,6 +31,7 @@ Examples:
   slotwise load users.csv --ttl-seconds 172800         a column called id, every other column a feature
   slotwise load a.ndjson b.ndjson --rejects bad.ndjson
   zcat users.ndjson.gz | slotwise load - --format ndjson
+  slotwise load users.csv --wait-replicas 1            survives the loss of any one node
 
 NDJSON rows: {\"id\":\"u0001\",\"features\":{\"risk_segment\":\"low\",\"tx_count_7d\":14}}
 An empty cell of a CSV file leaves the feature out. Exit status 3 where a row was rejected; the others are written. \
@@ -57,6 +59,9 @@ pub(super) struct LoadArgs {
     /// Key TTL in seconds [default: 86400, or the config's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=TTL_SECONDS_MAX))]
     ttl_seconds: Option<u64>,
+    /// Count a row as written once this many replicas have confirmed it
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    wait_replicas: u8,
     /// Where rejected rows go; - is standard output
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -98,7 +103,8 @@ pub(super) async fn run(common: &Common, args: LoadArgs) -> anyhow::Result<ExitC
             }
         })
     });
-    let report = store.bulk_load(rows, args.ttl_seconds, |row: SourceRow, result| {
+    let options = LoadOptions { ttl_seconds: args.ttl_seconds, wait_replicas: args.wait_replicas };
+    let report = store.bulk_load(rows, options, |row: SourceRow, result| {
         if let Err(error) = result {
             bar.suspend(|| lock(&rejects).add(&row.rejected(&error.to_string())));
         }

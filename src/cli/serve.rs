@@ -11,19 +11,20 @@ use crate::config::DEFAULT_LISTEN;
 use crate::metrics;
 
 use super::common::{Common, LogFormat, connect};
-use super::server;
+use super::server::{self, AccessArgs};
 use super::signals::Interrupted;
 
 const EXAMPLES: &str = "\
 Examples:
   slotwise serve --redis-url redis://10.0.0.1:6379,redis://10.0.0.2:6379
   slotwise serve --config slotwise.toml --listen 127.0.0.1:8080 --log-format json
+  slotwise serve --listen 0.0.0.0:8080 --tokens-file tokens.toml
 
 Then:
   curl localhost:8080/v1/features/batch -d '{\"ids\":[\"u0001\"],\"features\":[\"risk_segment\"],\"timeout_ms\":50}'
   curl localhost:8080/readyz
   curl localhost:8080/metrics
-The whole API: GET /openapi.json. SIGTERM and Ctrl-C let requests in flight finish.";
+The whole API: GET /openapi.json. SIGTERM and Ctrl-C let requests in flight finish; a second one does not.";
 
 /// Arguments of `slotwise serve`.
 #[derive(Debug, Args)]
@@ -32,6 +33,8 @@ pub(super) struct ServeArgs {
     /// Address and port to listen on [default: 127.0.0.1:8080, or the config's]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Runs the command.
@@ -41,6 +44,7 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<Exit
     let page = metrics::install()?;
     let config = common.settings()?;
     let listen = args.listen.or(config.http.listen).unwrap_or(DEFAULT_LISTEN);
+    let tokens = args.access.tokens(&config.http, listen)?;
     let options = config.http.options.clone();
     // A port that is taken shows before the cluster is asked.
     let listener = server::listen(listen).await?;
@@ -55,7 +59,7 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<Exit
         // Whoever reads JSON lines chokes on others.
         LogFormat::Json => tracing::info!(%address, version, "listening"),
     }
-    server::serve(store, page, options, listener, &mut signals).await?;
+    server::serve(store, page, options, tokens, listener, &mut signals).await?;
     match common.log_format {
         LogFormat::Text => writeln!(stderr(), "stopped")?,
         LogFormat::Json => tracing::info!("stopped"),

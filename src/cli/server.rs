@@ -1,18 +1,58 @@
-//! What `serve` and `demo` share: metrics, the listener, running until a signal comes.
+//! What `serve` and `demo` share: who is let in, metrics, the listener, running until a signal comes.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use clap::Args;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
-use crate::http::{self, HttpOptions, HttpState};
+use crate::config::HttpConfig;
+use crate::http::{self, HttpError, HttpOptions, HttpState, Tokens};
 use crate::metrics::{self, MetricsPage, UPKEEP_INTERVAL};
 use crate::store::FeatureStore;
 
+use super::common::UsageError;
 use super::signals::Interrupted;
 
+/// What is said where a shutdown was cut short.
+const CUT_OFF: &str = "a second signal came; requests in flight were cut off";
 /// Ports after the wanted one that are tried where it is taken.
 const PORTS_TRIED_MAX: u16 = 20;
+
+/// Who is let in.
+#[derive(Debug, Args)]
+pub(super) struct AccessArgs {
+    /// File of the tokens that are let in, and what each may do (TOML; see docs/HTTP.md)
+    #[arg(long, env = "SLOTWISE_TOKENS_FILE", value_name = "FILE")]
+    tokens_file: Option<PathBuf>,
+    /// Listen on an address that others reach, although no token is asked for
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl AccessArgs {
+    /// The tokens, where there are any. Without them, only this machine is listened to, unless told otherwise.
+    pub(super) fn tokens(&self, config: &HttpConfig, address: SocketAddr) -> anyhow::Result<Option<Tokens>> {
+        let given = self.tokens_file.as_ref().filter(|file| !file.as_os_str().is_empty());
+        if let Some(file) = given.or(config.tokens_file.as_ref()) {
+            let tokens = Tokens::load(file).map_err(|error| UsageError(format!("tokens file: {error}")))?;
+            return Ok(Some(tokens));
+        }
+        if address.ip().to_canonical().is_loopback() || self.insecure {
+            return Ok(None);
+        }
+        Err(UsageError(format!(
+            "listening on {address} without tokens would let everybody who reaches it read and write: give a \
+             --tokens-file, or --insecure to do so all the same"
+        ))
+        .into())
+    }
+}
 
 /// Listens on `address`, and on nothing else.
 pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -38,11 +78,12 @@ pub(super) async fn listen_near(address: SocketAddr) -> anyhow::Result<TcpListen
     }
 }
 
-/// Serves until a signal comes; then requests in flight finish.
+/// Serves until a signal comes; then requests in flight finish, unless a second one comes.
 pub(super) async fn serve(
     store: FeatureStore,
     page: MetricsPage,
     options: HttpOptions,
+    tokens: Option<Tokens>,
     listener: TcpListener,
     signals: &mut Interrupted,
 ) -> anyhow::Result<()> {
@@ -57,8 +98,44 @@ pub(super) async fn serve(
             }
         }
     });
-    let router = http::router(HttpState::new(store, Some(page), options.clone()));
-    let served = http::run(listener, router, &options, signals.wait()).await;
+    let watch = tokens.clone().map(|tokens| tokio::spawn(tokens.watch(options.tokens_poll_interval)));
+    let state = HttpState::guarded(store, Some(page), options.clone(), tokens);
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async {
+        let _ = stopped.await;
+    };
+    let run = http::run(listener, http::router(state.clone()), &options, stopped);
+    let served = until_stopped(run, stop, &state, signals).await;
     upkeep.abort();
-    Ok(served?)
+    if let Some(watch) = watch {
+        watch.abort();
+    }
+    served
+}
+
+/// Runs until a signal comes. After SIGTERM the server goes on for a while and says that it stops, so that nobody sends
+/// it anything when it does; at a terminal nobody has to be told.
+async fn until_stopped(
+    run: impl Future<Output = Result<(), HttpError>>,
+    stop: oneshot::Sender<()>,
+    state: &HttpState,
+    signals: &mut Interrupted,
+) -> anyhow::Result<()> {
+    let mut run = pin!(run);
+    let drain = tokio::select! {
+        ended = &mut run => return Ok(ended?),
+        is_terminate = signals.wait_is_terminate() => if is_terminate { state.options().shutdown_drain } else { Duration::ZERO },
+    };
+    state.shut_down();
+    tracing::info!(drain_ms = drain.as_millis(), "shutting down");
+    tokio::select! {
+        ended = &mut run => return Ok(ended?),
+        () = signals.wait() => bail!(CUT_OFF),
+        () = sleep(drain) => {}
+    }
+    let _ = stop.send(());
+    tokio::select! {
+        ended = &mut run => Ok(ended?),
+        () = signals.wait() => bail!(CUT_OFF),
+    }
 }

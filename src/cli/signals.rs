@@ -21,12 +21,17 @@ impl Interrupted {
         })
     }
 
+    /// Waits for the next of them; true where it is SIGTERM, which comes from whoever runs services. Cancel-safe.
+    pub(super) async fn wait_is_terminate(&mut self) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => true,
+            _ = self.interrupt.recv() => false,
+            _ = self.hangup.recv() => false,
+        }
+    }
+
     /// Waits for the next of them. Cancel-safe.
     pub(super) async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
+        self.wait_is_terminate().await;
     }
 }

@@ -11,7 +11,7 @@ use crate::slot::CohortTag;
 use crate::store::{CohortMembers, CohortOptions, EntityOptions};
 
 use super::schema::{self, RawFeature, RawFeatureSet};
-use super::{ConfigError, DEFAULT_ENTITY, Overrides};
+use super::{ConfigError, DEFAULT_ENTITY, Overrides, read_text};
 
 /// Time between two readings of a cohort's Redis set, where none is given.
 const COHORT_REFRESH: Duration = Duration::from_secs(30);
@@ -139,9 +139,10 @@ impl RawCohort {
             }
             (None, Some(file), None) => {
                 let path = folder.join(file);
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|error| ConfigError::Unreadable { path: path.clone(), error })?;
-                CohortMembers::Listed(ids(text.lines(), |index| format!("{}:{}", path.display(), index + 1))?)
+                let text = read_text(&path)?;
+                // Some editors put a byte order mark before the first id.
+                let lines = text.strip_prefix('\u{feff}').unwrap_or(&text).lines();
+                CohortMembers::Listed(ids(lines, |index| format!("{}:{}", path.display(), index + 1))?)
             }
             (None, None, Some(key)) => {
                 let refresh = self.refresh_seconds.map_or(COHORT_REFRESH, Duration::from_secs);

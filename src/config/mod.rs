@@ -8,6 +8,8 @@ mod http;
 mod read;
 mod redis;
 mod schema;
+mod table;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -70,6 +72,8 @@ pub struct Overrides {
     pub redis_username: Option<String>,
     /// `SLOTWISE_REDIS_PASSWORD`.
     pub redis_password: Option<String>,
+    /// `--redis-password-file` or `SLOTWISE_REDIS_PASSWORD_FILE`; stands behind `redis_password`.
+    pub redis_password_file: Option<PathBuf>,
     /// `SLOTWISE_REDIS_TLS_CA_FILE`, `_CERT_FILE` and `_KEY_FILE`.
     pub redis_tls: TlsFiles,
     /// `--key-prefix`.
@@ -95,13 +99,13 @@ pub struct Config {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     redis: redis::RawRedis,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     read: read::RawRead,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     shard: read::RawShard,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     http: http::RawHttp,
     #[serde(default)]
     entity: Vec<entity::RawEntity>,
@@ -118,23 +122,35 @@ impl Config {
             redis: raw.redis.validate(overrides, &folder)?,
             entities: entity::validate(raw.entity, overrides, &folder)?,
             store: read::validate(&raw.read, &raw.shard)?,
-            http: raw.http.validate()?,
+            http: raw.http.validate(&folder)?,
         })
     }
 }
 
 fn read_file(path: &Path) -> Result<RawConfig, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-    toml::from_str(&text).map_err(|error| malformed(path, &text, &error))
+    let text = read_text(path)?;
+    toml::from_str(&text).map_err(|error| {
+        let (before, after) =
+            error.span().and_then(|span| text.split_at_checked(span.start)).unwrap_or_default();
+        malformed(path, before, words::plain(error.message(), before, after))
+    })
 }
 
-/// One line instead of the parser's drawing of several.
-fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+/// Reads a file that is text.
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let bytes =
+        std::fs::read(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        malformed(path, &String::from_utf8_lossy(before), "not UTF-8".to_owned())
+    })
+}
+
+/// What is wrong behind the text `before`.
+fn malformed(path: &Path, before: &str, problem: String) -> ConfigError {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-    ConfigError::Malformed { path: path.to_owned(), line, column, problem: error.message().to_owned() }
+    ConfigError::Malformed { path: path.to_owned(), line, column, problem }
 }
 
 #[cfg(test)]
@@ -147,7 +163,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("slotwise.toml");
         std::fs::write(&path, text).unwrap();
-        std::fs::write(folder.path().join("vip.txt"), "u1\nu 2\n").unwrap();
+        std::fs::write(folder.path().join("vip.txt"), "\u{feff}u1\nu 2\n").unwrap();
         std::fs::write(folder.path().join("secret"), "hunter2\n").unwrap();
         let shown = folder.path().display().to_string();
         Config::load(Some(&path), &Overrides::default())

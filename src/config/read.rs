@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::model::limits::LANES_PER_NODE_MAX;
-use crate::store::{StoreOptions, Transport};
+use crate::store::{HedgeOptions, ReadFrom, StoreOptions, Transport};
 
 use super::ConfigError;
 
@@ -27,6 +27,17 @@ pub(super) struct RawShard {
     commands_in_flight_max: Option<usize>,
     transport: Option<RawTransport>,
     lanes_per_node: Option<usize>,
+    read_from: Option<RawReadFrom>,
+    hedge: Option<bool>,
+    hedge_budget_percent: Option<u8>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawReadFrom {
+    Primary,
+    PrimaryThenReplica,
+    Nearest,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +69,13 @@ pub(super) fn validate(read: &RawRead, shard: &RawShard) -> Result<StoreOptions,
             "shard.commands_in_flight_max",
         )?,
         transport: transport(shard)?,
+        read_from: match shard.read_from {
+            None => default.read_from,
+            Some(RawReadFrom::Primary) => ReadFrom::Primary,
+            Some(RawReadFrom::PrimaryThenReplica) => ReadFrom::PrimaryThenReplica,
+            Some(RawReadFrom::Nearest) => ReadFrom::Nearest,
+        },
+        hedge: hedge(shard)?,
         request_timeout: ms(read.request_timeout_ms, default.request_timeout),
         request_timeout_max: ms(read.request_timeout_max_ms, default.request_timeout_max),
     };
@@ -79,6 +97,24 @@ fn transport(shard: &RawShard) -> Result<Transport, ConfigError> {
             Ok(Transport::Lanes { per_node })
         }
         (_, Some(given)) => Err(wrong(format!("{given} is not between 1 and {LANES_PER_NODE_MAX}"))),
+    }
+}
+
+fn hedge(shard: &RawShard) -> Result<Option<HedgeOptions>, ConfigError> {
+    let budget_percent = shard.hedge_budget_percent.unwrap_or(HedgeOptions::default().budget_percent);
+    let wrong = |field: &str, problem: &str| Err(ConfigError::invalid(format!("shard.{field}"), problem));
+    match shard.hedge {
+        Some(true) if matches!(shard.read_from, Some(RawReadFrom::Primary)) => {
+            wrong("hedge", "with read_from = \"primary\" there is no second node to ask")
+        }
+        Some(true) if !(1..=100).contains(&budget_percent) => {
+            wrong("hedge_budget_percent", "it is not between 1 and 100")
+        }
+        Some(true) => Ok(Some(HedgeOptions { budget_percent })),
+        _ if shard.hedge_budget_percent.is_some() => {
+            wrong("hedge_budget_percent", "reads are not hedged; say hedge = true")
+        }
+        _ => Ok(None),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::shard::tls::{TlsError, TlsFile, TlsFiles};
 use crate::shard::{RedisSettings, SettingsError};
 
-use super::{ConfigError, Overrides};
+use super::{ConfigError, Overrides, read_text};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,11 +48,20 @@ impl RawRedis {
         }
         if let Some(password) = &overrides.redis_password {
             settings.password = Some(password.as_str().into());
-        } else if let Some(file) = &self.password_file {
-            let path = folder.join(file);
-            let text =
-                std::fs::read_to_string(&path).map_err(|error| ConfigError::Unreadable { path, error })?;
-            settings.password = Some(text.trim_end_matches(['\r', '\n']).into());
+        } else if let Some(path) = self.password_file(overrides, folder) {
+            let text = read_text(&path)?;
+            let password = text.trim_end_matches(['\r', '\n']);
+            if password.is_empty() {
+                return Err(ConfigError::invalid(
+                    "redis.password_file",
+                    format!("{} is empty", path.display()),
+                ));
+            }
+            settings.password = Some(password.into());
+        }
+        if settings.username.is_some() && settings.password.is_none() {
+            // Without one nobody logs in, and everything would be done as the default user.
+            return Err(ConfigError::invalid("redis.username", "a user needs a password, and there is none"));
         }
         set(&mut settings.connect_timeout, self.connect_timeout_ms, "redis.connect_timeout_ms")?;
         set(&mut settings.response_timeout, self.response_timeout_ms, "redis.response_timeout_ms")?;
@@ -62,6 +71,12 @@ impl RawRedis {
 }
 
 impl RawRedis {
+    /// The file of the password; that of this file is relative to its folder.
+    fn password_file(&self, overrides: &Overrides, folder: &Path) -> Option<PathBuf> {
+        let own = self.password_file.as_ref().map(|file| folder.join(file));
+        overrides.redis_password_file.clone().or(own)
+    }
+
     /// The files for TLS; those of this file are relative to its folder.
     fn tls_files(&self, overrides: &Overrides, folder: &Path) -> TlsFiles {
         let pick = |given: &Option<PathBuf>, own: &Option<PathBuf>| {

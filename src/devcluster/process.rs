@@ -31,8 +31,8 @@ pub(super) fn write_config(
     let mut text = format!(
         "port {plain}\nbind 127.0.0.1\ncluster-enabled yes\ncluster-port {}\ncluster-config-file nodes.conf\n\
          cluster-node-timeout {}\ncluster-announce-ip 127.0.0.1\ncluster-allow-replica-migration no\n\
-         save \"\"\nappendonly no\ndaemonize no\nlogfile {LOG_FILE}\nrepl-diskless-sync yes\n\
-         repl-diskless-sync-delay 0\n",
+         cluster-require-full-coverage no\nsave \"\"\nappendonly no\ndaemonize no\nlogfile {LOG_FILE}\n\
+         repl-diskless-sync yes\nrepl-diskless-sync-delay 0\n",
         ports.bus,
         spec.node_timeout.as_millis(),
     );

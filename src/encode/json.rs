@@ -1,5 +1,5 @@
 //! The answer of the HTTP API: `{"features":[…],"rows":[{"id","status","values":[…]}],"summary":{…}}`; the summary has
-//! `"unparsable"` where values are not of their type.
+//! `"stale_possible"` where replicas answered rows, and `"unparsable"` where values are not of their type.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Encoder for JsonEncoder {
     }
 
     fn end(&mut self, out: &mut Vec<u8>, elapsed: Duration) -> Result<(), EncodeError> {
-        let BatchSummary { found, partial, missing, unavailable, shards } = self.summary;
+        let BatchSummary { found, partial, missing, unavailable, shards, stale_possible } = self.summary;
         // Whole microseconds, so three decimals at most; a Vec takes any write.
         #[expect(clippy::cast_precision_loss, reason = "exact below 285 years")]
         let elapsed_ms = elapsed.as_micros() as f64 / 1000.0;
@@ -61,6 +61,9 @@ impl Encoder for JsonEncoder {
             "],\"summary\":{{\"found\":{found},\"partial\":{partial},\"missing\":{missing},\
              \"unavailable\":{unavailable},\"shards\":{shards},\"elapsed_ms\":{elapsed_ms}"
         );
+        if stale_possible > 0 {
+            let _ = write!(out, ",\"stale_possible\":{stale_possible}");
+        }
         if self.unparsable > 0 {
             let _ = write!(out, ",\"unparsable\":{}", self.unparsable);
         }

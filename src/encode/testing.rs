@@ -47,7 +47,7 @@ impl Table {
                     }
                 })
                 .collect();
-            let block = builder.add_block(ReplyBlock { bytes: bytes.into(), spans });
+            let block = builder.add_block(ReplyBlock { bytes: bytes.into(), spans }, false);
             builder.place(u32::try_from(index).unwrap(), block, 0);
         }
         builder.finish(

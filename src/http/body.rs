@@ -9,14 +9,22 @@ use axum::body::{Body, BodyDataStream, HttpBody};
 use bytes::Bytes;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
+use super::admission::Room;
+use super::deadline::Timing;
 use super::error::{ApiError, BodyError};
-use super::options::HttpOptions;
+use super::state::HttpState;
+
+/// Cells that a byte of a body counts for until it is parsed: more than most have. Whoever turns out to have more has to
+/// wait for another turn, and may be turned away with the parsing done in vain.
+const CELLS_PER_BODY_BYTE: usize = 2;
 
 /// The pieces of a body, until it is larger than a limit or stops coming.
 pub(super) struct Pieces {
     stream: BodyDataStream,
+    announced: u64,
     bytes: u64,
     bytes_max: u64,
     idle_max: Duration,
@@ -28,7 +36,19 @@ impl Pieces {
         if body.size_hint().lower() > bytes_max {
             return Err(BodyError::TooLarge { max: bytes_max });
         }
-        Ok(Self { stream: body.into_data_stream(), bytes: 0, bytes_max, idle_max })
+        let announced = body.size_hint().lower();
+        Ok(Self { announced, stream: body.into_data_stream(), bytes: 0, bytes_max, idle_max })
+    }
+
+    /// All that is left of it.
+    async fn whole(&mut self, room: &mut Room) -> Result<Vec<u8>, ApiError> {
+        let mut whole = Vec::new();
+        room.reserve(self.announced)?;
+        while let Some(piece) = self.next().await? {
+            room.reserve(self.bytes)?;
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
     }
 
     /// The next piece; `None` at the end.
@@ -58,14 +78,38 @@ fn with_cause(error: &dyn Error) -> String {
     if cause == text { text } else { format!("{text}: {cause}") }
 }
 
-/// Reads a body whole and parses it as JSON.
-pub(super) async fn json<T: DeserializeOwned>(body: Body, options: &HttpOptions) -> Result<T, ApiError> {
+/// What a request with a body holds until it is answered.
+pub(super) struct Held<'a> {
+    pub(super) turn: SemaphorePermit<'a>,
+    _room: Room,
+}
+
+/// Reads a body whole, waits for its turn and parses it as JSON.
+pub(super) async fn json<T: DeserializeOwned>(
+    body: Body,
+    state: &HttpState,
+    timing: Timing,
+) -> Result<(T, Held<'_>), ApiError> {
+    let options = state.options();
     let mut pieces = Pieces::new(body, options.body_bytes_max as u64, options.body_idle_timeout)?;
-    let mut whole = Vec::new();
-    while let Some(piece) = pieces.next().await? {
-        whole.extend_from_slice(&piece);
-    }
-    parse(&whole)
+    // The body may name an earlier deadline, but no later one.
+    let max = state.store().limits().request_timeout_max;
+    let mut room = state.room();
+    let whole = timing.deadline(max, max)?.bound(pieces.whole(&mut room)).await??;
+    let hinted =
+        || state.deadline(timing.and(timeout_hint(&whole).filter(|ms| u128::from(*ms) <= max.as_millis())));
+    let turn =
+        state.admission().turn(whole.len().saturating_mul(CELLS_PER_BODY_BYTE), hinted, options).await?;
+    Ok((parse(&whole)?, Held { turn, _room: room }))
+}
+
+/// What the body seems to say of its deadline. Whoever waits for a turn has to know, and to parse it is what the turn is
+/// for; a hint that is wrong shortens a wait.
+fn timeout_hint(whole: &[u8]) -> Option<u64> {
+    let (_, rest) = std::str::from_utf8(whole).ok()?.rsplit_once("\"timeout_ms\"")?;
+    let digits = rest.trim_start().strip_prefix(':')?.trim_start();
+    let end = digits.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok().filter(|ms| *ms > 0)
 }
 
 fn parse<T: DeserializeOwned>(whole: &[u8]) -> Result<T, ApiError> {
@@ -108,6 +152,20 @@ mod tests {
         insta::assert_snapshot!(error("{}"), @"the body is not what this route takes: missing field `list` at line 1 column 2");
         insta::assert_snapshot!(error("[[]]"), @"the body is not what this route takes: it is no JSON object");
         insta::assert_snapshot!(error(" \n"), @"the body is not what this route takes: it is empty; JSON is needed");
+    }
+
+    #[test]
+    fn a_deadline_is_seen_in_a_body_that_is_not_parsed() {
+        for (body, seen) in [
+            (r#"{"ids":["a"],"timeout_ms":50}"#, Some(50)),
+            (r#"{"timeout_ms" : 7 ,"ids":["timeout_ms"]}"#, None),
+            (r#"{"timeout_ms" : 7 ,"ids":["\"timeout_ms\":5"]}"#, Some(7)),
+            (r#"{"timeout_ms":0}"#, None),
+            (r#"{"timeout_ms":"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(timeout_hint(body.as_bytes()), seen, "{body}");
+        }
     }
 
     #[tokio::test]

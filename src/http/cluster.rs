@@ -7,19 +7,30 @@ use axum::http::Uri;
 use crate::slot::{Cohort, NodeAddr, Shard};
 use crate::store::{EntityOptions, FeatureStore};
 
+use super::deadline::Timing;
 use super::error::ApiError;
-use super::openapi::PlainErrors;
+use super::openapi::AdminErrors;
 use super::query::Query;
 use super::state::HttpState;
 use super::wire::{ClusterAnswer, CohortAnswer, EntityKindAnswer, ShardAnswer};
 
 /// See the cluster.
 #[utoipa::path(
-    get, path = "/v1/cluster", operation_id = "show_cluster", tag = "operations",
-    responses((status = 200, description = "The topology, and what is served from it.", body = ClusterAnswer), PlainErrors),
+    get, path = "/v1/cluster", operation_id = "show_cluster", tag = "operations", security(("bearer" = ["admin"])),
+    params(
+        ("timeout_ms" = Option<u64>, Query, description = "Deadline, counted from the head of the request; the smallest \
+            one given counts."),
+        ("x-timeout-ms" = Option<u64>, Header, description = "As timeout_ms; the smallest one given counts."),
+    ),
+    responses((status = 200, description = "The topology, and what is served from it.", body = ClusterAnswer), AdminErrors),
 )]
-pub(super) async fn show(State(state): State<HttpState>, uri: Uri) -> Result<Json<ClusterAnswer>, ApiError> {
-    Query::of(&uri, &[])?;
+pub(super) async fn show(
+    State(state): State<HttpState>,
+    timing: Timing,
+    uri: Uri,
+) -> Result<Json<ClusterAnswer>, ApiError> {
+    let query = Query::of(&uri, &["timeout_ms"])?;
+    state.deadline(timing.and(query.number("timeout_ms")?))?.left()?;
     let store = state.store();
     let topology = store.topology();
     let entities = store.entities().map(|options| kind(store, options)).collect::<Result<_, _>>()?;

@@ -8,17 +8,24 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::ingest::RowError;
+use crate::metrics;
 use crate::model::{EntityIdError, FeatureNameError, SchemaViolation, UnavailableReason};
 use crate::slot::PlanError;
 use crate::store::{RequestError, StoreError};
 
+use super::admission::Limit;
+use super::deadline::TIMEOUT_HEADER;
 use super::request_id::RequestId;
+use super::tokens::Scope;
 use super::wire::{ErrorAnswer, ErrorDetail};
 
 /// Longest error message, in bytes: some repeat what the client sent.
 const MESSAGE_BYTES_MAX: usize = 1_024;
 /// Seconds after which an overloaded server may be asked again.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+pub(super) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Code of a request that was turned away because of a limit.
+pub(super) const OVERLOADED: &str = "overloaded";
 
 /// Why a body can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +34,8 @@ pub(super) enum BodyError {
     TooLarge { max: u64 },
     #[error("no more of the body came for {seconds} s")]
     Stalled { seconds: u64 },
+    #[error("the deadline passed; the rows under way may or may not have been written")]
+    Late,
     #[error("the body broke off: {0}")]
     Broken(String),
 }
@@ -46,6 +55,8 @@ pub(super) enum ApiError {
     Row(#[from] RowError),
     #[error("the body is not what this route takes: {0}")]
     Json(String),
+    #[error("{TIMEOUT_HEADER}: {0:?} is not a whole number of milliseconds")]
+    TimeoutHeader(String),
     #[error("{0}")]
     Query(String),
     #[error(
@@ -65,8 +76,16 @@ pub(super) enum ApiError {
     UnknownRoute,
     #[error("the route does not take this method; see the header Allow")]
     MethodNotAllowed,
-    #[error("{max} {what} are in flight, which is the limit; try again")]
-    Overloaded { what: &'static str, max: usize },
+    #[error("{}", limit.message(*max))]
+    Overloaded { limit: Limit, max: u64 },
+    #[error("this route needs a token: send the header Authorization: Bearer TOKEN, once")]
+    NoToken,
+    #[error("the token is not one of this server's")]
+    WrongToken,
+    #[error("the token does not have the scope {}, which this route needs", .0.as_str())]
+    ScopeMissing(Scope),
+    #[error("a page of another site sent this; only programs and this server's own pages may")]
+    CrossSite,
     #[error("this server was started without metrics")]
     NoMetrics,
     #[error("a fault of the server; its log says more under this request id")]
@@ -105,6 +124,7 @@ impl ApiError {
             Self::FeatureAt { .. } => (S::BAD_REQUEST, "invalid_feature"),
             Self::Row(_) => (S::BAD_REQUEST, "invalid_features"),
             Self::Json(_) => (S::BAD_REQUEST, "invalid_body"),
+            Self::TimeoutHeader(_) => (S::BAD_REQUEST, "invalid_timeout"),
             Self::Query(_) => (S::BAD_REQUEST, "invalid_query"),
             Self::FeaturesNotNamed => (S::BAD_REQUEST, "no_features"),
             Self::FeaturesOrSet => (S::BAD_REQUEST, "features_or_feature_set"),
@@ -112,9 +132,26 @@ impl ApiError {
             Self::NotAcceptable(_) => (S::NOT_ACCEPTABLE, "not_acceptable"),
             Self::UnknownRoute => (S::NOT_FOUND, "unknown_route"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::Overloaded { .. } => (S::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Overloaded { .. } => (S::SERVICE_UNAVAILABLE, OVERLOADED),
+            Self::NoToken | Self::WrongToken => (S::UNAUTHORIZED, "unauthorized"),
+            Self::ScopeMissing(_) => (S::FORBIDDEN, "scope_missing"),
+            Self::CrossSite => (S::FORBIDDEN, "cross_site"),
             Self::NoMetrics => (S::NOT_FOUND, "no_metrics"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// What `WWW-Authenticate` says (RFC 6750).
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::NoToken => Some("Bearer realm=\"slotwise\""),
+            Self::WrongToken => Some("Bearer realm=\"slotwise\", error=\"invalid_token\""),
+            Self::ScopeMissing(scope) => Some(match scope {
+                Scope::Read => "Bearer realm=\"slotwise\", error=\"insufficient_scope\", scope=\"read\"",
+                Scope::Write => "Bearer realm=\"slotwise\", error=\"insufficient_scope\", scope=\"write\"",
+                Scope::Admin => "Bearer realm=\"slotwise\", error=\"insufficient_scope\", scope=\"admin\"",
+            }),
+            _ => None,
         }
     }
 
@@ -144,6 +181,7 @@ fn of_request(error: &RequestError) -> (StatusCode, &'static str) {
         RequestError::TooManyFeatures { .. } => "too_many_features",
         RequestError::TooManyIds { .. } => "too_many_ids",
         RequestError::TooManyCells { .. } => "too_many_cells",
+        RequestError::TooFewReplicas { .. } => "too_few_replicas",
         RequestError::Timeout { .. } => "invalid_timeout",
         RequestError::Ttl { .. } => "invalid_ttl",
         RequestError::Plan(PlanError::Key { .. }) | RequestError::Id(_) => "invalid_id",
@@ -166,7 +204,9 @@ fn of_reason(reason: &UnavailableReason) -> StatusCode {
         UnavailableReason::DeadlineExceeded(_) => StatusCode::GATEWAY_TIMEOUT,
         UnavailableReason::SlotUncovered
         | UnavailableReason::AttemptsExhausted(_)
-        | UnavailableReason::OutcomeUnknown(_) => StatusCode::SERVICE_UNAVAILABLE,
+        | UnavailableReason::OutcomeUnknown(_)
+        | UnavailableReason::ShardAway(_)
+        | UnavailableReason::Unconfirmed(_) => StatusCode::SERVICE_UNAVAILABLE,
         UnavailableReason::Refused(_) => StatusCode::BAD_GATEWAY,
     }
 }
@@ -174,6 +214,7 @@ fn of_reason(reason: &UnavailableReason) -> StatusCode {
 fn of_body(error: &BodyError) -> (StatusCode, &'static str) {
     match error {
         BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        BodyError::Late => (StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded"),
         BodyError::Stalled { .. } => (StatusCode::REQUEST_TIMEOUT, "body_stalled"),
         BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "body_broken"),
     }
@@ -196,8 +237,12 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.status_and_code();
         let mut response = status.into_response();
-        if matches!(self, Self::Overloaded { .. }) {
+        if let Self::Overloaded { limit, .. } = self {
+            metrics::http_shed(limit.label()).increment(1);
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        if let Some(challenge) = self.challenge() {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response.extensions_mut().insert(Outgoing(self.detail(code), code));
         response

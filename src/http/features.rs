@@ -1,7 +1,5 @@
 //! `GET` and `PUT /v1/features/{id}`: one entity, read and written.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -13,10 +11,12 @@ use crate::ingest::parse_features;
 use crate::model::FeatureName;
 
 use super::body;
+use super::deadline::Timing;
 use super::error::ApiError;
 use super::openapi::{ReadErrors, WriteErrors};
 use super::path_id::PathId;
 use super::query::Query;
+use super::stale;
 use super::state::HttpState;
 use super::wire::{RowAnswer, WriteAnswer, WriteRequest};
 
@@ -24,7 +24,7 @@ use super::wire::{RowAnswer, WriteAnswer, WriteRequest};
 ///
 /// The same row as in a batch. Where the shard can't answer, an error instead of a row.
 #[utoipa::path(
-    get, path = "/v1/features/{id}", operation_id = "read_features", tag = "features",
+    get, path = "/v1/features/{id}", operation_id = "read_features", tag = "features", security(("bearer" = ["read"])),
     params(
         ("id" = String, Path, description = "The entity, percent-encoded."),
         ("features" = Option<String>, Query, description = "Features separated by commas; may be repeated. A name \
@@ -32,25 +32,35 @@ use super::wire::{RowAnswer, WriteAnswer, WriteRequest};
         ("feature_set" = Option<String>, Query, description = "A set of features that the config names."),
         ("defaults" = Option<bool>, Query, description = "True to have the schema's defaults in the place of absent \
             values."),
-        ("timeout_ms" = Option<u64>, Query, description = "Deadline of the read."),
+        ("timeout_ms" = Option<u64>, Query, description = "Deadline, counted from the head of the request; the smallest \
+            one given counts."),
+        ("x-timeout-ms" = Option<u64>, Header, description = "As timeout_ms; the smallest one given counts."),
         ("entity" = Option<String>, Query, description = "The kind of entity; needed where several are configured."),
     ),
-    responses((status = 200, description = "The row.", body = RowAnswer), ReadErrors),
+    responses(
+        (status = 200, description = "The row.", body = RowAnswer, headers(
+            ("x-stale-possible" = u64, description = "1 where a replica answered."),
+        )),
+        ReadErrors,
+    ),
 )]
 pub(super) async fn read(
     State(state): State<HttpState>,
     PathId(id): PathId,
+    timing: Timing,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let query = Query::of(&uri, &["features", "feature_set", "defaults", "timeout_ms", "entity"])?;
     let defaults = query.flag("defaults")?;
-    let timeout = query.number("timeout_ms")?.map(Duration::from_millis);
+    let deadline = state.deadline(timing.and(query.number("timeout_ms")?))?;
     let store = state.store().entity(query.one("entity")?)?;
     let projection = match query.one("feature_set")? {
         None => store.projection(features_of(&query)?, defaults)?,
         Some(_) if query.all("features").next().is_some() => return Err(ApiError::FeaturesOrSet),
         Some(set) => store.feature_set(set, defaults)?,
     };
+    let _turn = state.turn(projection.len(), deadline).await?;
+    let timeout = Some(deadline.left()?);
     let batch = store.batch_get_projection([id], projection, timeout).await.map_err(ApiError::in_path)?;
     let row = batch.row(0).ok_or(ApiError::Internal)?;
     if let Some(reason) = row.reason {
@@ -58,7 +68,8 @@ pub(super) async fn read(
     }
     let mut answer = Vec::new();
     encode_row(&mut answer, &row);
-    Ok(([(header::CONTENT_TYPE, Format::Json.content_type())], answer).into_response())
+    let stale = stale::head(batch.summary());
+    Ok(([(header::CONTENT_TYPE, Format::Json.content_type())], stale, answer).into_response())
 }
 
 fn features_of(query: &Query) -> Result<Vec<FeatureName>, ApiError> {
@@ -74,22 +85,30 @@ fn features_of(query: &Query) -> Result<Vec<FeatureName>, ApiError> {
 ///
 /// Every feature gets its own TTL, in one atomic step with its value.
 #[utoipa::path(
-    put, path = "/v1/features/{id}", operation_id = "write_features", tag = "features",
-    params(("id" = String, Path, description = "The entity, percent-encoded.")),
+    put, path = "/v1/features/{id}", operation_id = "write_features", tag = "features", security(("bearer" = ["write"])),
+    params(
+        ("id" = String, Path, description = "The entity, percent-encoded."),
+        ("timeout_ms" = Option<u64>, Query, description = "Deadline, counted from the head of the request; the smallest \
+            one given counts."),
+        ("x-timeout-ms" = Option<u64>, Header, description = "As timeout_ms; the smallest one given counts."),
+    ),
     request_body = WriteRequest,
     responses((status = 200, description = "All features are written, each with its TTL.", body = WriteAnswer), WriteErrors),
 )]
 pub(super) async fn write(
     State(state): State<HttpState>,
     PathId(id): PathId,
+    timing: Timing,
     uri: Uri,
     body: Body,
 ) -> Result<Json<WriteAnswer>, ApiError> {
-    Query::of(&uri, &[])?;
-    let request: WriteRequest = body::json(body, state.options()).await?;
+    let timing = timing.and(Query::of(&uri, &["timeout_ms"])?.number("timeout_ms")?);
+    let (request, _held): (WriteRequest, _) = body::json(body, &state, timing).await?;
+    let deadline = state.deadline(timing.and(request.timeout_ms))?;
     let store = state.store().entity(request.entity.as_deref())?;
     let features = parse_features(request.features.get())?;
-    store.update_streaming(&id, &features, request.ttl_seconds).await.map_err(ApiError::in_path)?;
+    let written = store.update_streaming_within(&id, &features, request.ttl_seconds, Some(deadline.left()?));
+    written.await.map_err(ApiError::in_path)?;
     let own = features.iter().map(|(name, _)| store.streaming_ttl_seconds(name)).min();
     let ttl_seconds = request.ttl_seconds.or(own).unwrap_or(store.options().streaming_ttl_seconds);
     Ok(Json(WriteAnswer { written: features.len(), ttl_seconds }))

@@ -26,12 +26,16 @@ pub(super) async fn healthz() -> Json<HealthAnswer> {
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses(
-        (status = 200, description = "Every slot has an owner that answers.", body = ReadyAnswer),
-        (status = 503, description = "Some slot has not; says which shards have what problem.", body = ReadyAnswer),
+        (status = 200, description = "Every slot has a node that answers; problems are told all the same.", body = ReadyAnswer),
+        (status = 503, description = "Some slot has not, or the server is shutting down; says what problem there is.", body = ReadyAnswer),
         ServerErrors,
     ),
 )]
 pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
+    if state.is_shutting_down() {
+        let answer = ReadyAnswer { ready: false, problems: vec!["shutting down".to_owned()] };
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(answer)).into_response();
+    }
     let readiness = state.store().readiness(state.options().readiness_timeout).await;
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ReadyAnswer { ready: readiness.ready, problems: readiness.problems })).into_response()

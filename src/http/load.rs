@@ -17,9 +17,10 @@ use tokio::sync::mpsc;
 
 use crate::ingest::{NdjsonDecoder, SourceItem};
 use crate::model::FeatureRow;
-use crate::store::{FeatureStore, LoadReport, RequestError};
+use crate::store::{FeatureStore, LoadOptions, LoadReport, RequestError};
 
 use super::body::Pieces;
+use super::deadline::Timing;
 use super::error::{ApiError, BodyError};
 use super::openapi::LoadErrors;
 use super::query::Query;
@@ -53,9 +54,13 @@ impl AsRef<FeatureRow> for NumberedRow {
 /// NDJSON, a row a line. Rows that can't be written are named in the answer; the others are written, and their
 /// keys get the TTL.
 #[utoipa::path(
-    post, path = "/v1/features/load", tag = "features",
+    post, path = "/v1/features/load", tag = "features", security(("bearer" = ["write"])),
     params(
         ("ttl_seconds" = Option<u64>, Query, description = "Key TTL; the kind's batch TTL where it is left out."),
+        ("wait_replicas" = Option<u8>, Query, description = "A row counts as written once so many replicas have confirmed it."),
+        ("timeout_ms" = Option<u64>, Query, description = "Deadline of the whole load, counted from the head of the \
+            request; the smallest one given counts."),
+        ("x-timeout-ms" = Option<u64>, Header, description = "As timeout_ms; the smallest one given counts."),
         ("entity" = Option<String>, Query, description = "The kind of entity; needed where several are configured."),
     ),
     request_body(content = LoadLine, content_type = "application/x-ndjson"),
@@ -63,23 +68,30 @@ impl AsRef<FeatureRow> for NumberedRow {
 )]
 pub(super) async fn load(
     State(state): State<HttpState>,
+    timing: Timing,
     uri: Uri,
     body: Body,
 ) -> Result<Json<LoadAnswer>, ApiError> {
-    let query = Query::of(&uri, &["ttl_seconds", "entity"])?;
-    let ttl_seconds = query.number("ttl_seconds")?;
+    let query = Query::of(&uri, &["ttl_seconds", "wait_replicas", "timeout_ms", "entity"])?;
+    let load = LoadOptions {
+        ttl_seconds: query.number("ttl_seconds")?,
+        wait_replicas: query.small_number("wait_replicas")?.unwrap_or(0),
+    };
     let store = state.store().entity(query.one("entity")?)?;
     let options = state.options();
-    let _place = state
-        .loads()
-        .try_acquire()
-        .map_err(|_| ApiError::Overloaded { what: "loads", max: options.loads_in_flight_max })?;
+    let timing = timing.and(query.number("timeout_ms")?);
+    let deadline = timing.deadline(options.load_timeout_max, options.load_timeout_max)?;
+    let _place = state.admission().load(options)?;
     let pieces = Pieces::new(body, options.load_body_bytes_max, options.body_idle_timeout)?;
 
-    let progress = Mutex::new(Progress { rejections: Rejections::new(options.load_rejections_max), line: 0 });
-    let (report, fed) = write(&store, pieces, ttl_seconds, &progress).await;
-    let written = report?.written;
-    let Progress { rejections, line } = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let rejections = Rejections::new(options.load_rejections_max);
+    let progress = Mutex::new(Progress { rejections, line: 0, written: 0 });
+    let fed = match deadline.bound(write(&store, pieces, load, &progress)).await {
+        Ok((report, fed)) => report.map(|_| fed)?,
+        Err(_) => Err(BodyError::Late),
+    };
+    let Progress { rejections, line, written } =
+        progress.into_inner().unwrap_or_else(PoisonError::into_inner);
     let rejected_count = rejections.count();
     match fed {
         Ok(()) => Ok(Json(LoadAnswer { written, rejected: rejections.into_rows(), rejected_count })),
@@ -92,15 +104,16 @@ pub(super) async fn load(
 async fn write(
     store: &FeatureStore,
     pieces: Pieces,
-    ttl_seconds: Option<u64>,
+    load: LoadOptions,
     progress: &Mutex<Progress>,
 ) -> (Result<LoadReport, RequestError>, Result<(), BodyError>) {
     let (sender, receiver) = mpsc::channel(PIECES_AHEAD_MAX);
     let feed = pin!(feed(pieces, sender));
-    let write = pin!(store.bulk_load(rows(receiver, progress).fuse(), ttl_seconds, |row, result| {
-        if let Err(rejected) = result {
-            with(progress, |progress| progress.rejections.add(row.line, rejected.0));
-        }
+    let write = pin!(store.bulk_load(rows(receiver, progress).fuse(), load, |row, result| {
+        with(progress, |progress| match result {
+            Ok(()) => progress.written += 1,
+            Err(rejected) => progress.rejections.add(row.line, rejected.to_string()),
+        });
     }));
     match select(write, feed).await {
         Either::Left((report, _)) => (report, Ok(())),
@@ -113,6 +126,8 @@ struct Progress {
     rejections: Rejections,
     /// The last line that was read whole.
     line: u64,
+    /// Rows that are written.
+    written: u64,
 }
 
 fn with(progress: &Mutex<Progress>, change: impl FnOnce(&mut Progress)) {

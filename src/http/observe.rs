@@ -1,62 +1,105 @@
 //! What is seen of every request: its id in the answer, one log line, and its metrics.
 
-use std::time::Instant;
+use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::http::header::HeaderName;
 use axum::middleware::Next;
 use axum::response::Response;
+use tokio::time::Instant;
 
-use crate::metrics;
+use crate::metrics::HttpRequests;
 
-use super::error;
+use super::deadline::Arrived;
+use super::error::{self, OVERLOADED};
 use super::request_id::{REQUEST_ID_HEADER, RequestId};
+use super::tokens::Caller;
 
 /// Status in logs and metrics of a request whose client hung up before the answer. Nobody receives it.
 pub const CLIENT_GONE: u16 = 499;
 
-pub(super) async fn observe(request: Request, next: Next) -> Response {
+pub(super) async fn observe(
+    State(requests): State<Arc<HttpRequests>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let head = request.method() == Method::HEAD;
-    let mut seen = Seen {
-        id: RequestId::of(request.headers()),
-        method: method_label(request.method()),
-        route: request.extensions().get::<MatchedPath>().cloned(),
-        started: Instant::now(),
-        status: CLIENT_GONE,
-        code: "",
-    };
+    let route = request.extensions().get::<MatchedPath>().cloned().map(Route::Matched);
+    let mut seen = Seen::new(&request, route, requests);
+    request.extensions_mut().insert(Arrived(seen.started));
     let mut response = next.run(request).await;
     seen.code = error::write_body(&mut response, &seen.id, head);
+    seen.caller = response.extensions_mut().remove();
     seen.status = response.status().as_u16();
     response.headers_mut().insert(HeaderName::from_static(REQUEST_ID_HEADER), seen.id.header());
     response
 }
 
+/// The pattern that a path matched.
+pub(super) enum Route {
+    Matched(MatchedPath),
+    Known(&'static str),
+}
+
+impl Route {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Matched(path) => path.as_str(),
+            Self::Known(path) => path,
+        }
+    }
+}
+
 /// A request under way. It is reported when dropped, so also where the client hung up.
-struct Seen {
-    id: RequestId,
+pub(super) struct Seen {
+    pub(super) id: RequestId,
     method: &'static str,
-    route: Option<MatchedPath>,
+    route: Option<Route>,
     started: Instant,
-    status: u16,
-    code: &'static str,
+    pub(super) status: u16,
+    pub(super) code: &'static str,
+    caller: Option<Caller>,
+    requests: Arc<HttpRequests>,
+}
+
+impl Seen {
+    pub(super) fn new(request: &Request, route: Option<Route>, requests: Arc<HttpRequests>) -> Self {
+        Self {
+            id: RequestId::of(request.headers()),
+            method: method_label(request.method()),
+            route,
+            started: Instant::now(),
+            status: CLIENT_GONE,
+            code: "",
+            caller: None,
+            requests,
+        }
+    }
 }
 
 impl Drop for Seen {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
-        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        metrics::http_request(route, self.method, self.status, elapsed.as_secs_f64());
-        tracing::info!(
-            method = self.method,
-            route,
-            status = self.status,
-            code = self.code,
-            elapsed_ms = elapsed.as_secs_f64() * 1e3,
-            request_id = self.id.as_str(),
-            "http request"
-        );
+        let route = self.route.as_ref().map_or("unmatched", Route::as_str);
+        self.requests.count(route, self.method, self.status, elapsed.as_secs_f64());
+        let elapsed_ms = elapsed.as_secs_f64() * 1e3;
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    method = self.method,
+                    route,
+                    status = self.status,
+                    code = self.code,
+                    caller = self.caller.as_ref().map(|caller| &*caller.name),
+                    elapsed_ms,
+                    request_id = self.id.as_str(),
+                    "http request"
+                )
+            };
+        }
+        // Writing a line costs as much as turning a request away; slotwise_http_shed_total counts those.
+        if self.code == OVERLOADED { line!(debug) } else { line!(info) }
     }
 }
 
@@ -80,11 +123,11 @@ fn method_label(method: &Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use axum::Router;
     use axum::body::Body;
-    use axum::middleware::from_fn;
+    use axum::middleware::from_fn_with_state;
     use axum::routing::get;
     use futures::FutureExt;
     use metrics_exporter_prometheus::PrometheusBuilder;
@@ -110,7 +153,7 @@ mod tests {
         let router: Router = Router::new()
             .route("/quick/{id}", get(async || "done"))
             .route("/slow/{id}", get(std::future::pending::<()>))
-            .layer(from_fn(observe));
+            .layer(from_fn_with_state(Arc::default(), observe));
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false);

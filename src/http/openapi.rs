@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{IntoResponses, OpenApi};
+use utoipa::{IntoResponses, Modify, OpenApi};
 
 use super::wire::ErrorAnswer;
 use super::{batch, cluster, entities, features, health, load, status_page};
@@ -25,9 +26,26 @@ use super::{batch, cluster, entities, features, health, load, status_page};
         openapi,
         status_page::show,
     ),
-    components(schemas(ErrorAnswer))
+    components(schemas(ErrorAnswer)),
+    modifiers(&Bearer)
 )]
 struct Document;
+
+/// The token that guarded routes take, each with a scope.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some(
+            "A token of the server's tokens file. Scopes: read, write, admin (which allows everything). Not needed \
+             where the server was started without tokens."
+                .to_owned(),
+        );
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
 
 /// The description of the API.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -59,13 +77,15 @@ macro_rules! errors {
 
 errors! {
     /// Of a batch read.
-    BatchErrors: 400 406 408 413 500 503;
+    BatchErrors: 400 401 403 406 408 413 500 503 504;
     /// Of a read of one entity.
-    ReadErrors: 400 500 502 503 504;
+    ReadErrors: 400 401 403 500 502 503 504;
     /// Of a streaming write.
-    WriteErrors: 400 408 413 500 502 503 504;
+    WriteErrors: 400 401 403 408 413 500 502 503 504;
     /// Of a bulk load.
-    LoadErrors: 400 408 413 500 503;
+    LoadErrors: 400 401 403 408 413 500 503 504;
+    /// Of what is shown of the cluster.
+    AdminErrors: 400 401 403 500 503 504;
     /// Of a route that asks no shard.
     PlainErrors: 400 500 503;
     /// Of a metrics page.
@@ -77,6 +97,10 @@ errors! {
 fn error(status: u16) -> (String, RefOr<Response>) {
     let description = match status {
         400 => "The request can't be served as it is; the message names the place and the limit.",
+        401 => "A token is needed, or the one given is not one of this server's.",
+        403 => {
+            "The token does not have the scope that the route needs, or a page of another site sent the request."
+        }
         404 => "The server was started without metrics.",
         406 => "None of the formats in Accept can be answered.",
         408 => "The body stopped coming.",

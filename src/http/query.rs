@@ -49,6 +49,12 @@ impl Query {
         self.one(name)?.map(number).transpose()
     }
 
+    /// The same, up to 255.
+    pub(super) fn small_number(&self, name: &str) -> Result<Option<u8>, ApiError> {
+        let small = |given| u8::try_from(given).map_err(|_| wrong(&format!("{name}: {given} is above 255")));
+        self.number(name)?.map(small).transpose()
+    }
+
     /// A parameter that is `true` or `false`; false where it is not given.
     pub(super) fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.one(name)? {

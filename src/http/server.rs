@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -18,8 +18,14 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::options::HttpOptions;
+use super::overload::Crowded;
+use super::patient::Patient;
 
-/// Largest read buffer of a connection; bounds the head of a request, and a piece of a body.
+/// Headers that hyper reads without taking memory for them.
+const HEADERS_ON_STACK: usize = 100;
+/// How long a connection may last that has a place kept for health routes.
+const HEALTH_CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
+/// Largest read buffer of a connection; bounds a piece of a body.
 const CONNECTION_BUFFER_BYTES_MAX: usize = 256 << 10;
 /// Pause after a connection could not be accepted, as where the process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -48,7 +54,8 @@ pub async fn run(
 ) -> Result<(), HttpError> {
     let mut shutdown = pin!(shutdown);
     let (stop, stopped) = watch::channel(());
-    let places = Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS)));
+    let places = Places::new(options);
+    let crowded = router.clone().layer(Extension(Crowded));
     let mut connections = JoinSet::new();
     let ended = loop {
         tokio::select! {
@@ -57,8 +64,8 @@ pub async fn run(
             Some(_) = connections.join_next() => {}
             accepted = accept(&listener, &places) => match accepted {
                 Ok((stream, place)) => {
-                    let timeout = options.header_read_timeout;
-                    connections.spawn(serve(stream, router.clone(), timeout, stopped.clone(), place));
+                    let router = if place.kept_for_health { &crowded } else { &router };
+                    connections.spawn(serve(stream, router.clone(), options.clone(), stopped.clone(), place));
                 }
                 Err(error) => break Err(error),
             },
@@ -76,17 +83,50 @@ pub async fn run(
     ended
 }
 
+/// Places for connections, and those kept for whoever asks after the server's health when all are taken.
+struct Places {
+    all: Arc<Semaphore>,
+    for_health: Arc<Semaphore>,
+}
+
+/// A connection's place.
+struct Place {
+    kept_for_health: bool,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    fn new(options: &HttpOptions) -> Self {
+        let places = |max: usize| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
+        Self { all: places(options.connections_max), for_health: places(options.health_connections_max) }
+    }
+
+    /// Waits until there is one.
+    async fn any(&self) {
+        // The semaphores are never closed.
+        tokio::select! {
+            _ = self.all.acquire() => {}
+            _ = self.for_health.acquire() => {}
+        }
+    }
+
+    /// Nobody else takes places, so that there still is the one that was waited for.
+    fn take(&self) -> Place {
+        let taken = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
+        match taken(&self.all) {
+            Some(permit) => Place { kept_for_health: false, _permit: Some(permit) },
+            None => Place { kept_for_health: true, _permit: taken(&self.for_health) },
+        }
+    }
+}
+
 /// The next connection, once there is a place for it. Cancel-safe.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Result<(TcpStream, Option<OwnedSemaphorePermit>), HttpError> {
-    // The semaphore is never closed.
-    let place = Arc::clone(places).acquire_owned().await.ok();
+async fn accept(listener: &TcpListener, places: &Places) -> Result<(TcpStream, Place), HttpError> {
+    places.any().await;
     let mut failures = 0;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Ok((stream, place)),
+            Ok((stream, _)) => return Ok((stream, places.take())),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 failures += 1;
@@ -111,17 +151,40 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn serve(
     stream: TcpStream,
     router: Router,
-    header_read_timeout: Duration,
-    mut stopped: watch::Receiver<()>,
-    _place: Option<OwnedSemaphorePermit>,
+    options: HttpOptions,
+    stopped: watch::Receiver<()>,
+    place: Place,
 ) {
     // Answers are written whole; waiting to fill a packet only delays their end. Without it, they are just slower.
     let _ = stream.set_nodelay(true);
-    let mut connection = http1::Builder::new()
+    if place.kept_for_health {
+        // Few, and wanted by others: whoever sits on one loses it.
+        let served = converse(stream, router, &options, stopped, false);
+        let _ = timeout(HEALTH_CONNECTION_TIMEOUT, served).await;
+    } else {
+        converse(stream, router, &options, stopped, true).await;
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    router: Router,
+    options: &HttpOptions,
+    mut stopped: watch::Receiver<()>,
+    keep_alive: bool,
+) {
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new())
-        .header_read_timeout(header_read_timeout)
-        .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .keep_alive(keep_alive)
+        .header_read_timeout(options.header_read_timeout)
+        .max_header_size(options.header_bytes_max)
+        .max_buf_size(CONNECTION_BUFFER_BYTES_MAX.max(options.header_bytes_max));
+    if options.headers_max != HEADERS_ON_STACK {
+        builder.max_headers(options.headers_max);
+    }
+    let io = TokioIo::new(Patient::new(stream, options.write_timeout));
+    let mut connection = builder.serve_connection(io, TowerToHyperService::new(router));
     let ended = tokio::select! {
         result = &mut connection => Some(result),
         _ = stopped.changed() => None,
@@ -131,7 +194,7 @@ async fn serve(
             Pin::new(&mut connection).graceful_shutdown();
             report(connection.await);
         }
-        Some(Ok(())) => linger(&connection.into_parts().io.into_inner()).await,
+        Some(Ok(())) => linger(&connection.into_parts().io.into_inner().into_inner()).await,
         Some(failed) => report(failed),
     }
 }

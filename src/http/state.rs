@@ -1,13 +1,18 @@
 //! What handlers share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
 
-use crate::metrics::MetricsPage;
+use crate::metrics::{HttpRequests, MetricsPage};
 use crate::store::FeatureStore;
 
+use super::admission::{Admission, Room};
+use super::deadline::{Deadline, Timing};
+use super::error::ApiError;
 use super::options::HttpOptions;
+use super::tokens::Tokens;
 
 /// What handlers share. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -17,17 +22,35 @@ struct Shared {
     store: FeatureStore,
     metrics: Option<MetricsPage>,
     options: HttpOptions,
-    requests: Semaphore,
-    loads: Semaphore,
+    tokens: Option<Tokens>,
+    admission: Admission,
+    requests: Arc<HttpRequests>,
+    shutting_down: AtomicBool,
 }
 
 impl HttpState {
-    /// Serves `store`; `metrics` is what `GET /metrics` shows, if anything.
+    /// Serves `store` to everybody; `metrics` is what `GET /metrics` shows, if anything.
     pub fn new(store: FeatureStore, metrics: Option<MetricsPage>, options: HttpOptions) -> Self {
-        let places = |max: usize| Semaphore::new(max.min(Semaphore::MAX_PERMITS));
-        let requests = places(options.requests_in_flight_max);
-        let loads = places(options.loads_in_flight_max);
-        Self(Arc::new(Shared { store, metrics, options, requests, loads }))
+        Self::guarded(store, metrics, options, None)
+    }
+
+    /// The same; where there are tokens, only to those who have one.
+    pub fn guarded(
+        store: FeatureStore,
+        metrics: Option<MetricsPage>,
+        options: HttpOptions,
+        tokens: Option<Tokens>,
+    ) -> Self {
+        let admission = Admission::new(&options);
+        Self(Arc::new(Shared {
+            store,
+            metrics,
+            options,
+            tokens,
+            admission,
+            requests: Arc::default(),
+            shutting_down: AtomicBool::new(false),
+        }))
     }
 
     /// The store that is served.
@@ -40,16 +63,50 @@ impl HttpState {
         &self.0.options
     }
 
+    pub(super) fn tokens(&self) -> Option<&Tokens> {
+        self.0.tokens.as_ref()
+    }
+
+    /// From now on `GET /readyz` says that the server stops, and connections are closed after their next answer.
+    pub fn shut_down(&self) {
+        self.0.shutting_down.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.0.shutting_down.load(Ordering::Relaxed)
+    }
+
+    /// When a request has to be answered.
+    pub(super) fn deadline(&self, timing: Timing) -> Result<Deadline, ApiError> {
+        let limits = self.store().limits();
+        timing.deadline(limits.request_timeout, limits.request_timeout_max)
+    }
+
     pub(super) fn metrics(&self) -> Option<&MetricsPage> {
         self.0.metrics.as_ref()
     }
 
-    pub(super) fn requests(&self) -> &Semaphore {
+    /// Waits for the turn of a request of so many cells.
+    pub(super) async fn turn(
+        &self,
+        cells: usize,
+        deadline: Deadline,
+    ) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.0.admission.turn(cells, || Ok(deadline), self.options()).await
+    }
+
+    /// Room for the bytes of a body or an answer.
+    pub(super) fn room(&self) -> Room {
+        self.0.admission.room(self.options())
+    }
+
+    /// The metrics of requests.
+    pub(super) fn requests(&self) -> &Arc<HttpRequests> {
         &self.0.requests
     }
 
-    pub(super) fn loads(&self) -> &Semaphore {
-        &self.0.loads
+    pub(super) fn admission(&self) -> &Admission {
+        &self.0.admission
     }
 }
 

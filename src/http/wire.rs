@@ -27,7 +27,7 @@ pub(super) struct BatchRequest {
     /// True to have the schema's defaults in the place of absent values. The status of a row stays what it is.
     #[serde(default)]
     pub(super) defaults: bool,
-    /// Deadline of the whole read; rows without an answer by then are `unavailable`.
+    /// Deadline of the whole read, counted from the head of the request; rows without an answer by then are `unavailable`.
     #[schema(minimum = 1, example = 50)]
     pub(super) timeout_ms: Option<u64>,
     /// The kind of entity; needed where several are configured.
@@ -44,6 +44,9 @@ pub(super) struct WriteRequest {
     /// Field TTL of each feature; the schema's or the kind's streaming TTL where it is left out.
     #[schema(minimum = 1, example = 300)]
     pub(super) ttl_seconds: Option<u64>,
+    /// Deadline of the write, counted from the head of the request.
+    #[schema(minimum = 1, example = 50)]
+    pub(super) timeout_ms: Option<u64>,
     /// The kind of entity; needed where several are configured.
     pub(super) entity: Option<String>,
 }
@@ -181,6 +184,8 @@ pub struct SummaryAnswer {
     pub shards: usize,
     /// Time that the read took.
     pub elapsed_ms: f64,
+    /// Rows that a replica answered, from a copy that may be older; only there where there are any.
+    pub stale_possible: Option<usize>,
     /// Values that are not of their feature's type; only there where there are any.
     pub unparsable: Option<usize>,
 }
@@ -312,7 +317,7 @@ pub struct HealthAnswer {
 /// Answer of `GET /readyz`, with 200 or 503.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReadyAnswer {
-    /// True where every slot has an owner that answers.
+    /// True where every slot has a node of which its rows can be read.
     pub ready: bool,
     /// What is wrong, per shard.
     pub problems: Vec<String>,

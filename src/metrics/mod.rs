@@ -1,7 +1,9 @@
 //! Every metric, declared once: name, help, unit, labels. Labels are closed sets or node addresses, never ids.
 
+mod http;
 mod recorder;
 
+pub use http::HttpRequests;
 pub use recorder::{MetricsError, MetricsPage, UPKEEP_INTERVAL, install};
 
 use metrics::{Counter, Gauge, Histogram, Unit};
@@ -61,12 +63,18 @@ metrics! {
     PIPELINE_FAULTS = "slotwise_shard_pipeline_faults_total", Counter, Count;
     /// Keys that a shard sent elsewhere or put off, by kind: moved, ask, not_ready.
     REDIRECTS = "slotwise_redirected_keys_total", Counter, Count;
+    /// Keys that were read of a second node too, because the first was slower than usual.
+    HEDGED_KEYS = "slotwise_hedged_keys_total", Counter, Count;
+    /// Rows that a replica answered, from a copy that may be older.
+    ROWS_STALE = "slotwise_rows_stale_possible_total", Counter, Count;
     /// Rows of writes, by kind (batch, streaming) and outcome (written, rejected).
     WRITES = "slotwise_written_rows_total", Counter, Count;
     /// HTTP requests, by route, method and status.
     HTTP_REQUESTS = "slotwise_http_requests_total", Counter, Count;
     /// Time from an HTTP request's arrival to its answer, by route and method.
     HTTP_DURATION = "slotwise_http_request_duration_seconds", Summary, Seconds;
+    /// HTTP requests turned away because of a limit: connections, requests, queue, queue_wait, loads, bytes.
+    HTTP_SHED = "slotwise_http_shed_total", Counter, Count;
     /// Version of the topology that reads are planned with; grows by one with every refresh.
     TOPOLOGY_VERSION = "slotwise_topology_version", Gauge, Count;
 }
@@ -120,13 +128,9 @@ impl ShardMetrics {
     }
 }
 
-/// Counts one HTTP request. `route` is the pattern that matched, never the path.
-pub fn http_request(route: &str, method: &str, status: u16, seconds: f64) {
-    let route = route.to_owned();
-    let method = method.to_owned();
-    metrics::counter!(HTTP_REQUESTS.name, "route" => route.clone(), "method" => method.clone(), "status" => status.to_string())
-        .increment(1);
-    metrics::histogram!(HTTP_DURATION.name, "route" => route, "method" => method).record(seconds);
+/// The counter of HTTP requests that are turned away because of this limit.
+pub fn http_shed(limit: &'static str) -> Counter {
+    counter_by(&HTTP_SHED, "limit", limit)
 }
 
 /// Shows the version of the topology.

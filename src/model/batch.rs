@@ -233,6 +233,8 @@ pub struct FeatureBatchBuilder {
     blocks: Vec<ReplyBlock>,
     /// Blocks in which nothing is absent: their rows need no counting.
     whole: Vec<bool>,
+    /// Blocks that a replica answered.
+    stale: Vec<bool>,
     keys: Vec<Option<RowPlace>>,
     reasons: Vec<UnavailableReason>,
 }
@@ -244,15 +246,17 @@ impl FeatureBatchBuilder {
             projection,
             blocks: Vec::new(),
             whole: Vec::new(),
+            stale: Vec::new(),
             keys: vec![None; keys],
             reasons: Vec::new(),
         }
     }
 
-    /// Takes over a block; keys are then placed in it by the returned number.
-    pub fn add_block(&mut self, block: ReplyBlock) -> u32 {
+    /// Takes over a block; keys are then placed in it by the returned number. `stale`: a replica answered it.
+    pub fn add_block(&mut self, block: ReplyBlock, stale: bool) -> u32 {
         self.whole.push(!block.spans.iter().fold(false, |absent, span| absent | span.is_absent()));
         self.blocks.push(block);
+        self.stale.push(stale);
         // One block per pipeline, and pipelines are bounded by the ids of a batch.
         u32::try_from(self.blocks.len() - 1).unwrap_or(u32::MAX)
     }
@@ -303,10 +307,12 @@ impl FeatureBatchBuilder {
         };
         let mut summary = BatchSummary { shards, ..BatchSummary::default() };
         for row in &rows {
-            summary.count(match row {
-                RowPlace::Read { status, .. } => *status,
-                RowPlace::Unavailable { .. } => RowStatus::Unavailable,
-            });
+            let (status, stale) = match row {
+                RowPlace::Read { block, status, .. } => (*status, self.stale.get(*block as usize)),
+                RowPlace::Unavailable { .. } => (RowStatus::Unavailable, None),
+            };
+            summary.count(status);
+            summary.stale_possible += usize::from(stale == Some(&true));
         }
         FeatureBatch {
             projection: self.projection,

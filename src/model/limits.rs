@@ -38,12 +38,55 @@ pub const SLOT_UNCOVERED_ATTEMPTS_MAX: u32 = 6;
 pub const RETRY_BACKOFF_MIN: Duration = Duration::from_millis(2);
 /// Longest wait before a key is sent again.
 pub const RETRY_BACKOFF_MAX: Duration = Duration::from_millis(50);
-/// Connections kept to nodes that a redirect named, and to replicas.
-pub const REDIRECT_CONNECTIONS_MAX: usize = 64;
+/// Connections of one purpose that are kept beside the lanes: as many as a cluster has nodes.
+pub const LINKS_MAX: usize = 1_024;
 /// Shortest time between two topology refreshes; doubles while they bring nothing new.
 pub const TOPOLOGY_REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(20);
-/// The most it doubles to: a refresh holds up every request of the cluster connection.
-pub const TOPOLOGY_REFRESH_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// The most it doubles to.
+pub const TOPOLOGY_REFRESH_INTERVAL_MAX: Duration = Duration::from_millis(250);
+/// Time after which the topology is refreshed though nobody asks: replicas come and go without a redirect.
+pub const TOPOLOGY_REFRESH_PERIOD: Duration = Duration::from_secs(2);
+/// Nodes that are asked for the topology at once; where they are silent, as many more.
+pub const TOPOLOGY_NODES_AT_ONCE: usize = 5;
+/// Time that nodes have to answer before more are asked.
+pub const TOPOLOGY_PATIENCE: Duration = Duration::from_millis(200);
+/// Time that the others have after the first answer: a single node may have an old view.
+pub const TOPOLOGY_GRACE: Duration = Duration::from_millis(20);
+/// Time between two refreshes of the cluster connection's driver.
+pub const DRIVER_REFRESH_PAUSE: Duration = Duration::from_millis(100);
+/// Time that the cluster connection's driver has for its own question; it serves nobody meanwhile.
+pub const DRIVER_TOPOLOGY_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Default: keys that may be read twice by hedged reads, in percent of all keys read.
+pub const HEDGE_BUDGET_PERCENT: u8 = 5;
+
+/// Keys that may be read twice at once after a quiet time.
+pub const HEDGE_BURST_KEYS: usize = 1_024;
+/// Share of a node's recent pipelines that are answered before the second node is asked.
+pub const HEDGE_QUANTILE: f64 = 0.95;
+/// The second node is asked after so many times what the median takes, where that is sooner.
+pub const HEDGE_MEDIANS_MAX: u32 = 4;
+/// Pipelines from which that is learned; none is hedged before.
+pub const HEDGE_SAMPLES_MIN: u32 = 64;
+/// Shortest wait before a read is hedged.
+pub const HEDGE_DELAY_MIN: Duration = Duration::from_millis(1);
+/// Longest wait for a node before another node of its shard is asked too; half of the time left, where that is less.
+pub const NODE_PATIENCE_MAX: Duration = Duration::from_millis(100);
+/// Silence that makes a node a suspect: shorter ones are common.
+pub const SUSPECT_SILENCE_MIN: Duration = Duration::from_millis(20);
+/// Time as a suspect after which a node counts as away: who needs it fails at once, but for a few.
+pub const AWAY_AFTER: Duration = Duration::from_secs(1);
+/// Commands to a node that is away that wait for it all the same; a larger pipeline waits alone.
+pub const AWAY_COMMANDS_MAX: usize = 64;
+/// Time after a redirect for which slots are taken to be on their way, so that a replica's word is not enough for a row to
+/// be called missing.
+pub const REDIRECTS_REMEMBERED: Duration = Duration::from_secs(60);
+/// Longest wait for the answer to such a question.
+pub const PROBE_TIMEOUT: Duration = Duration::from_millis(250);
+/// Time between two questions to a node that can't be reached whether it is back.
+pub const SUSPECT_PROBE_INTERVAL: Duration = Duration::from_millis(100);
+/// Where the nearest node is read from, one pipeline of so many goes to another one, to learn how near that is.
+pub const NEAREST_EXPLORE_EVERY: usize = 64;
 
 /// Default: deadline of a request that names none.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(1_000);
@@ -55,10 +98,20 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// Default: time to connect to the cluster and learn what it can do.
 pub const STARTUP_TIMEOUT: Duration = Duration::from_secs(4);
+/// Time for which an answer about the cluster's readiness counts: whoever asks more often gets it again.
+pub const READINESS_REMEMBERED: Duration = Duration::from_millis(200);
 /// Deadline of one administrative step: a page of a scan, an inspection, one entity moved.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Deadline of one batch of written rows.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Batches of one load in a row in which a shard's rows are late, before a batch has less time: longer together than a
+/// failover takes with Redis' default node timeout.
+pub const LOAD_LATE_BATCHES_MAX: u32 = 3;
+/// Deadline of a batch after that many, until rows are in time again.
+pub const WRITE_TIMEOUT_AFTER_LATE_ONES: Duration = Duration::from_secs(1);
+/// Time that replicas have to confirm a pipeline of writes; half of the response timeout, where that is less.
+pub const WAIT_REPLICAS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Default key TTL of batch features: one day.
 pub const BATCH_TTL_SECONDS: u64 = 86_400;
@@ -102,9 +155,13 @@ pub const LANE_TIMEOUTS_MAX: u32 = 3;
 /// Time between two looks for requests that timed out.
 pub const LANE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Time after a failed connection in which its node is not tried again; doubles each time.
-pub const LANE_RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
+pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The most it doubles to.
-pub const LANE_RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(400);
+pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(400);
+/// Requests in a row that are given up unanswered before a connection beside the lanes is replaced.
+pub const LINK_UNANSWERED_MAX: u32 = 3;
+/// Time that a request must have waited to count as one of them.
+pub const LINK_SILENCE_MIN: Duration = Duration::from_millis(50);
 /// Bytes of the replies to one pipeline; values beyond are refused.
 pub const REPLY_BYTES_MAX: usize = 256 << 20;
 /// Longest line of a reply: an error, a number.

@@ -66,6 +66,10 @@ pub enum UnavailableReason {
     /// The connection failed while a write was on its way: it may or may not have been applied, and sending it
     /// again could put an older value over a newer one.
     OutcomeUnknown(Arc<str>),
+    /// The shard's primary, which it names, has not answered for a while, and enough commands wait for it already.
+    ShardAway(Arc<str>),
+    /// The primary has applied a write, but not as many replicas as asked for have confirmed it.
+    Unconfirmed(Arc<str>),
 }
 
 impl std::error::Error for UnavailableReason {}
@@ -79,6 +83,8 @@ impl UnavailableReason {
             Self::AttemptsExhausted(_) => "attempts_exhausted",
             Self::Refused(_) => "refused",
             Self::OutcomeUnknown(_) => "outcome_unknown",
+            Self::ShardAway(_) => "shard_away",
+            Self::Unconfirmed(_) => "unconfirmed",
         }
     }
 }
@@ -92,6 +98,8 @@ impl fmt::Display for UnavailableReason {
             Self::AttemptsExhausted(last) => write!(f, "gave up after many attempts; last: {last}"),
             Self::Refused(answer) => write!(f, "refused by the server: {answer}"),
             Self::OutcomeUnknown(fault) => write!(f, "may or may not have been written: {fault}"),
+            Self::ShardAway(node) => write!(f, "no answer from {node} for a while; not waited for"),
+            Self::Unconfirmed(replicas) => write!(f, "written, but not safe yet: {replicas}"),
         }
     }
 }
@@ -109,6 +117,8 @@ pub struct BatchSummary {
     pub unavailable: usize,
     /// Shards that were asked.
     pub shards: usize,
+    /// Rows that a replica answered, from a copy that may be older than what the primary has.
+    pub stale_possible: usize,
 }
 
 impl BatchSummary {
@@ -139,6 +149,7 @@ impl BatchSummary {
         self.missing += other.missing;
         self.unavailable += other.unavailable;
         self.shards = self.shards.max(other.shards);
+        self.stale_possible += other.stale_possible;
     }
 
     /// All rows.

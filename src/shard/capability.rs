@@ -78,7 +78,7 @@ async fn ask(cluster: &Cluster, target: &Target) -> Result<Capabilities, Connect
         Command::new("INFO").arg("server"),
         Command::new("COMMAND").arg("INFO").arg("HEXPIRE").arg("HTTL").arg("HSETEX"),
     ];
-    let answer = cluster.send(target, commands).await.map_err(|fault| failed(fault.to_string()))?;
+    let answer = cluster.send(target, commands, None).await.map_err(|fault| failed(fault.to_string()))?;
     if answer.node != node {
         return Err(failed("it is not connected".to_owned()));
     }

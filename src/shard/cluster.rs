@@ -1,27 +1,24 @@
-//! The cluster through `ClusterConnection`: topology, pipelines to one shard, pipelines to the node that a redirect
-//! named. It neither retries nor re-plans; that is decided per key by the caller.
+//! The way to a cluster: its topology, and pipelines of commands to a node. It neither retries nor re-plans; that is
+//! decided per key by the caller.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{Pipeline, Value};
 use tokio::time::timeout;
 
-use crate::model::limits::{TOPOLOGY_REFRESH_INTERVAL_MAX, TOPOLOGY_REFRESH_INTERVAL_MIN};
+use crate::model::limits::PROBE_TIMEOUT;
 use crate::slot::{NodeAddr, Shard, Topology};
 
+use super::background::Background;
 use super::command::Command;
-use super::connection::{self, NodeConnection};
+use super::discovery::Discovery;
 use super::fault::{KeyFault, PipelineFault};
-use super::redirects::NodeConnections;
+use super::links::NodeLinks;
 use super::reply::Reply;
 use super::role::Role;
 use super::settings::RedisSettings;
 use super::tls;
-use super::topology_feed::{TopologyCell, TopologyFeed};
 
 /// Who is to run a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -49,10 +46,19 @@ impl Target {
     }
 }
 
+/// How many replicas have to confirm what a pipeline writes (`WAIT`), and within which time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confirm {
+    /// At least one.
+    pub replicas: u8,
+    /// Whole milliseconds count; less than the response timeout.
+    pub within: Duration,
+}
+
 /// What a pipeline brought: who answered, and a value or a fault per command.
 #[derive(Debug)]
 pub struct Answer<T> {
-    /// The node that answered; a replica or another node where the wanted one was not connected.
+    /// The node that answered.
     pub node: NodeAddr,
     /// One per command.
     pub replies: Vec<Result<T, KeyFault>>,
@@ -81,63 +87,40 @@ pub enum ConnectError {
     },
 }
 
-/// When the topology may be refreshed next.
-struct RefreshPace {
-    next: Instant,
-    interval: Duration,
-}
-
-impl RefreshPace {
-    /// A refresh that brought something new may be followed soon; one that did not, later and later.
-    fn refreshed(&mut self, changed: bool) {
-        self.interval = if changed {
-            TOPOLOGY_REFRESH_INTERVAL_MIN
-        } else {
-            (self.interval * 2).min(TOPOLOGY_REFRESH_INTERVAL_MAX)
-        };
-        self.next = Instant::now() + self.interval;
-    }
-}
-
-/// A connection to a whole cluster. Share it in an `Arc`.
+/// The way to a whole cluster. Share it in an `Arc`.
 pub struct Cluster {
     settings: RedisSettings,
-    connection: ClusterConnection<NodeConnection>,
-    topology: Arc<TopologyCell>,
-    redirects: NodeConnections,
-    replicas: NodeConnections,
-    pace: tokio::sync::Mutex<RefreshPace>,
-    refresh_wanted: AtomicBool,
+    discovery: Arc<Discovery>,
+    _looking: Background,
+    /// Everything but reads, and what follows a redirect.
+    commands: NodeLinks,
+    /// Commands that wait for replicas, which hold up what comes after them on their connection.
+    confirmed: NodeLinks,
+    /// Reads of replicas.
+    replicas: NodeLinks,
 }
 
 impl Cluster {
-    /// Connects to the cluster that the settings' seeds belong to. The driver can hang here for ever: put a timeout
-    /// round it.
+    /// Finds the cluster that the settings' seeds belong to. Takes a connect and a response timeout at most for every
+    /// few seeds: put a timeout round it.
     pub async fn connect(settings: RedisSettings) -> Result<Arc<Self>, ConnectError> {
-        let unreachable = |why: String| {
+        let discovery = Arc::new(Discovery::new(&settings));
+        if let Err(why) = discovery.look().await {
             let advice = tls::advice(settings.tls.is_some(), &why);
             let advice = advice.map_or_else(String::new, |advice| format!(" ({advice})"));
-            ConnectError::Unreachable { seeds: settings.seeds_text(), why: why.replace('\n', " ") + &advice }
-        };
-        let topology = TopologyCell::new();
-        let feed = TopologyFeed(Arc::clone(&topology));
-        let client = settings.cluster_client(|builder| builder.read_routing_strategy(feed));
-        let client = client.map_err(|error| unreachable(error.to_string()))?;
-        let connection = client
-            .get_async_generic_connection::<NodeConnection>()
-            .await
-            .map_err(|error| unreachable(error.to_string()))?;
+            let why = why.replace('\n', " ") + &advice;
+            return Err(ConnectError::Unreachable { seeds: settings.seeds_text(), why });
+        }
         Ok(Arc::new(Self {
-            settings,
-            connection,
-            topology,
-            redirects: NodeConnections::new(Role::Primary),
-            replicas: NodeConnections::new(Role::Replica),
-            pace: tokio::sync::Mutex::new(RefreshPace {
-                next: Instant::now(),
-                interval: TOPOLOGY_REFRESH_INTERVAL_MIN,
+            _looking: Background::start({
+                let discovery = Arc::clone(&discovery);
+                async move { discovery.keep_looking().await }
             }),
-            refresh_wanted: AtomicBool::new(false),
+            discovery,
+            commands: NodeLinks::new(settings.clone(), Role::Primary),
+            confirmed: NodeLinks::new(settings.clone(), Role::Primary),
+            replicas: NodeLinks::new(settings.clone(), Role::Replica),
+            settings,
         }))
     }
 
@@ -148,51 +131,35 @@ impl Cluster {
 
     /// The newest snapshot.
     pub fn topology(&self) -> Arc<Topology> {
-        self.topology.load()
+        self.discovery.topology()
     }
 
-    /// Asks for a newer topology in the background; at most one such request is under way.
-    pub fn request_refresh(self: &Arc<Self>) {
-        if self.refresh_wanted.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let cluster = Arc::clone(self);
-        let than = self.topology().version();
-        tokio::spawn(async move {
-            cluster.refresh(than).await;
-            cluster.refresh_wanted.store(false, Ordering::Release);
-        });
+    /// Asks for a newer topology in the background.
+    pub fn request_refresh(&self) {
+        self.discovery.request();
     }
 
     /// Waits for a topology newer than version `than`, asking for it where needed; true where there is one. Gives
-    /// up after the settings' response timeout. Refreshes are [`TOPOLOGY_REFRESH_INTERVAL_MIN`] to
-    /// [`TOPOLOGY_REFRESH_INTERVAL_MAX`] apart.
+    /// up after the settings' response timeout.
     pub async fn refresh(&self, than: u64) -> bool {
-        let mut pace = self.pace.lock().await;
-        let before = self.topology();
-        if before.version() > than {
-            return true;
+        if self.topology().version() <= than {
+            self.discovery.request();
         }
-        tokio::time::sleep_until(pace.next.into()).await;
-        let random = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
-        let nudge = async {
-            // The answer is an error by design; what counts is the topology that follows.
-            let _ = self.connection.clone().route_command(connection::refresh_command(), random).await;
-            self.topology.newer_than(than).await;
-        };
-        let came = timeout(self.settings.response_timeout, nudge).await.is_ok();
-        if !came {
-            tracing::warn!(version = than, "no newer topology within the response timeout");
-        }
-        pace.refreshed(came && self.topology().shards() != before.shards());
-        came
+        timeout(self.settings.response_timeout, self.discovery.newer_than(than)).await.is_ok()
     }
 
-    /// Sends commands as one pipeline and brings a reply or a fault for each. Cancel-safe for reads.
+    /// Asks a node whether it is there; true where it answers soon, and not that it is loading.
+    pub async fn answers(&self, node: &NodeAddr) -> bool {
+        self.commands.link(node).ping(PROBE_TIMEOUT.min(self.settings.response_timeout)).await
+    }
+
+    /// Sends commands as one pipeline and brings a reply or a fault for each. `confirm`: so many replicas have to
+    /// confirm what was written, within a time; the last reply is how many did. Cancel-safe for reads.
     pub async fn send(
         &self,
         target: &Target,
         commands: impl IntoIterator<Item = Command>,
+        confirm: Option<Confirm>,
     ) -> Result<Answer<Reply>, PipelineFault> {
         let mut pipeline = Pipeline::new();
         let asking = matches!(target, Target::Redirect { asking: true, .. });
@@ -208,8 +175,15 @@ impl Cluster {
             places.push(pipeline.len());
             pipeline.add_command(command.into_inner());
         }
+        if let Some(Confirm { replicas, within }) = confirm {
+            places.push(pipeline.len());
+            let within_ms = u64::try_from(within.as_millis().max(1)).unwrap_or(u64::MAX);
+            pipeline.add_command(redis::cmd("WAIT").arg(replicas).arg(within_ms).clone());
+        }
         let sent = pipeline.len();
-        let (node, mut values) = self.run(target, pipeline).await?;
+        let links = if confirm.is_some() { &self.confirmed } else { &self.commands };
+        let node = target.node().clone();
+        let mut values = links.link(&node).run(&pipeline).await?;
         if values.len() != sent {
             return Err(PipelineFault { reason: "wrong number of replies".into(), may_have_run: true });
         }
@@ -222,35 +196,14 @@ impl Cluster {
         Ok(Answer { node, replies })
     }
 
-    /// Sends a pipeline as it is; brings a value or an error value per command, and the node that answered.
-    pub(super) async fn run(
+    /// Sends a pipeline as it is to the node that a read is to go to; brings a value or an error value per command.
+    pub(super) async fn read(
         &self,
         target: &Target,
-        pipeline: Pipeline,
-    ) -> Result<(NodeAddr, Vec<Value>), PipelineFault> {
-        match target {
-            Target::Redirect { node, .. } => {
-                Ok((node.clone(), self.redirects.send(&self.settings, node, &pipeline).await?))
-            }
-            Target::Replica(node) => {
-                Ok((node.clone(), self.replicas.send(&self.settings, node, &pipeline).await?))
-            }
-            Target::Shard(shard) => {
-                let slot =
-                    shard.any_slot().ok_or_else(|| PipelineFault::not_sent("the shard owns no slot"))?;
-                let route = Route::new(slot.number(), SlotAddr::Master);
-                let count = pipeline.len();
-                let mut driver = self.connection.clone();
-                let values = driver
-                    .route_pipeline(pipeline, 0, count, SingleNodeRoutingInfo::SpecificNode(route))
-                    .await
-                    .map_err(|error| PipelineFault::unanswered(&error))?;
-                connection::open(values).ok_or_else(|| PipelineFault {
-                    reason: "an answer that does not name its node".into(),
-                    may_have_run: true,
-                })
-            }
-        }
+        pipeline: &Pipeline,
+    ) -> Result<Vec<Value>, PipelineFault> {
+        let links = if matches!(target, Target::Replica(_)) { &self.replicas } else { &self.commands };
+        links.link(target.node()).run(pipeline).await
     }
 }
 

@@ -20,6 +20,8 @@ pub enum KeyFault {
     NotReady(Arc<str>),
     /// Any other error: sending again would not mend it.
     Refused(Arc<str>),
+    /// Written, but not confirmed by as many replicas as asked for; how many did.
+    Unconfirmed(Arc<str>),
 }
 
 impl KeyFault {
@@ -70,13 +72,13 @@ pub struct PipelineFault {
 }
 
 impl PipelineFault {
-    /// The driver answers requests that it has sent already with the error of a topology refresh, so that no error of
-    /// its own says that nothing was sent.
+    /// The connection does not tell whether a request that failed was sent before.
     pub(super) fn unanswered(error: &RedisError) -> Self {
         Self { reason: shortened(&error.to_string()), may_have_run: true }
     }
 
-    pub(super) fn not_sent(reason: &str) -> Self {
+    /// Nothing was sent.
+    pub fn not_sent(reason: &str) -> Self {
         Self { reason: shortened(reason), may_have_run: false }
     }
 }

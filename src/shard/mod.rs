@@ -1,26 +1,31 @@
 //! How one shard is talked to: connections, pipelines, redirects as facts, capabilities. The only importer of
 //! `redis`. What a fault means for a request is decided in `store/`.
 
+mod background;
 mod capability;
 mod cluster;
 mod command;
-mod connection;
+mod discovery;
+mod driver;
 mod fault;
 mod lanes;
+mod link;
+mod links;
 pub mod node;
 mod read;
-mod redirects;
 pub mod reply;
 mod role;
 mod settings;
+mod slots_reply;
 pub mod tls;
-mod topology_feed;
 
 pub use capability::{Capabilities, StreamingWrite};
-pub use cluster::{Answer, Cluster, ConnectError, Target};
+pub use cluster::{Answer, Cluster, Confirm, ConnectError, Target};
 pub use command::Command;
+pub use driver::ClusterTransport;
 pub use fault::{KeyFault, PipelineFault};
 pub use lanes::{LaneTransport, Malformed, ReplyScanner};
-pub use read::{ClusterTransport, InFlight, ShardRead, ShardRows, ShardTransport};
+pub use read::{InFlight, ShardRead, ShardRows, ShardTransport};
 pub use reply::Reply;
 pub use settings::{RedisSettings, SettingsError};
+pub use slots_reply::{SlotsReplyError, shards as shards_of_reply};

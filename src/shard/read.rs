@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::model::{FeatureName, ReplyBlock, Span};
 use crate::slot::{NodeAddr, Topology};
 
-use super::cluster::{Cluster, Target};
+use super::cluster::Target;
 use super::fault::{KeyFault, PipelineFault};
 
 /// The features of some keys, all on one shard.
@@ -65,9 +65,6 @@ pub trait ShardTransport: Send + Sync + std::fmt::Debug {
     /// Asks for a newer topology, without waiting for it.
     fn request_refresh(&self);
 
-    /// Says that somebody gave up waiting for a node: another one may have taken over from it.
-    fn note_silence(&self);
-
     /// Runs one pipeline.
     fn read<'a>(
         &'a self,
@@ -76,42 +73,8 @@ pub trait ShardTransport: Send + Sync + std::fmt::Debug {
     ) -> BoxFuture<'a, Result<ShardRows, PipelineFault>>;
 }
 
-/// Reads through `ClusterConnection`: the reference transport.
-#[derive(Debug, Clone)]
-pub struct ClusterTransport(pub Arc<Cluster>);
-
-impl ShardTransport for ClusterTransport {
-    fn topology(&self) -> Arc<Topology> {
-        self.0.topology()
-    }
-
-    fn request_refresh(&self) {
-        self.0.request_refresh();
-    }
-
-    /// Does nothing: a refresh would hold up the reads of every other node. The response timeout leads to one.
-    fn note_silence(&self) {}
-
-    fn read<'a>(
-        &'a self,
-        read: ShardRead<'a>,
-        place: InFlight,
-    ) -> BoxFuture<'a, Result<ShardRows, PipelineFault>> {
-        Box::pin(async move {
-            // The driver does not tell when the answer to a pipeline that was given up has come.
-            let _place = place;
-            let asking = matches!(read.target, Target::Redirect { asking: true, .. });
-            let (node, values) = self.0.run(read.target, pipeline(read, asking)).await?;
-            let step = if asking { 2 } else { 1 };
-            if values.len() != read.keys.len() * step {
-                return Err(PipelineFault { reason: "wrong number of replies".into(), may_have_run: true });
-            }
-            Ok(rows(node, values.into_iter().skip(step - 1).step_by(step), read))
-        })
-    }
-}
-
-fn pipeline(read: ShardRead<'_>, asking: bool) -> Pipeline {
+/// One `HMGET` per key, each announced where `asking`.
+pub(super) fn pipeline(read: ShardRead<'_>, asking: bool) -> Pipeline {
     let feature_bytes: usize = read.features.iter().map(|feature| feature.len()).sum();
     let mut pipeline = Pipeline::with_capacity(read.keys.len() * if asking { 2 } else { 1 });
     for key in read.keys {
@@ -126,6 +89,20 @@ fn pipeline(read: ShardRead<'_>, asking: bool) -> Pipeline {
         pipeline.add_command(hmget);
     }
     pipeline
+}
+
+/// The rows out of the replies to [`pipeline`].
+pub(super) fn rows_of_replies(
+    node: NodeAddr,
+    values: Vec<Value>,
+    read: ShardRead<'_>,
+    asking: bool,
+) -> Result<ShardRows, PipelineFault> {
+    let step = if asking { 2 } else { 1 };
+    if values.len() != read.keys.len() * step {
+        return Err(PipelineFault { reason: "wrong number of replies".into(), may_have_run: true });
+    }
+    Ok(rows(node, values.into_iter().skip(step - 1).step_by(step), read))
 }
 
 fn rows(node: NodeAddr, values: impl Iterator<Item = Value>, read: ShardRead<'_>) -> ShardRows {

@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::io::tcp::{TcpSettings, socket2};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisResult,
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisResult,
 };
 
 use crate::model::limits;
 use crate::slot::NodeAddr;
 
+use super::link::Ended;
 use super::tls::{TlsError, TlsFile, TlsFiles, TlsSettings};
 
 /// Idle time before the kernel asks whether a node is still there, and the time between its questions.
@@ -130,10 +133,7 @@ impl RedisSettings {
 
     /// A client of the whole cluster. It never retries by itself: what a redirect or a lost connection means for
     /// each key is decided by the caller.
-    pub(super) fn cluster_client(
-        &self,
-        configure: impl FnOnce(ClusterClientBuilder) -> ClusterClientBuilder,
-    ) -> RedisResult<ClusterClient> {
+    pub(super) fn cluster_client(&self) -> RedisResult<ClusterClient> {
         let seeds = self.seeds.iter().map(|seed| self.connection_info(seed));
         let seeds = seeds.collect::<RedisResult<Vec<_>>>()?;
         let mut builder = ClusterClientBuilder::new(seeds)
@@ -151,17 +151,24 @@ impl RedisSettings {
         if let Some(password) = &self.password {
             builder = builder.password(password);
         }
-        configure(builder).build()
+        builder.build()
     }
 
-    /// One plain connection to one node.
+    /// One plain connection to one node; it says when it has ended.
     pub(super) async fn node_connection(
         &self,
         node: &NodeAddr,
+        ended: Ended,
     ) -> RedisResult<redis::aio::MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.response_timeout));
+            .set_response_timeout(Some(self.response_timeout))
+            .set_push_sender(move |push: PushInfo| {
+                if push.kind == PushKind::Disconnection {
+                    ended.store(true, Ordering::Release);
+                }
+                Ok::<(), ()>(())
+            });
         let client = node_client(self.connection_info(node)?, self.tls.as_ref())?;
         client.get_multiplexed_async_connection_with_config(&config).await
     }
@@ -230,8 +237,14 @@ struct ParsedUrl {
 
 fn parse_url(text: &str) -> Result<ParsedUrl, SettingsError> {
     // Credentials must not be repeated in an error.
-    let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest).to_owned();
-    let wrong = |why: &str| SettingsError::BadAddress { url: shown.clone(), why: why.to_owned() };
+    let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    let shown = shown.split(['?', '#']).next().unwrap_or_default().to_owned();
+    let hint = if text.contains("://") && text.contains('@') {
+        "; in a user or password, write / ? # @ as %2F %3F %23 %40"
+    } else {
+        ""
+    };
+    let wrong = |why: &str| SettingsError::BadAddress { url: shown.clone(), why: format!("{why}{hint}") };
     if !text.contains("://") {
         let seed = text.parse().map_err(|_| wrong("expected redis://host:port or host:port"))?;
         return Ok(ParsedUrl { seed, username: None, password: None, tls: false });

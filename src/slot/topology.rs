@@ -63,6 +63,7 @@ pub enum TopologyError {
 #[derive(Debug, Clone)]
 pub struct Topology {
     version: u64,
+    since: u64,
     learned: Instant,
     shards: Vec<Arc<Shard>>,
     owner: Box<[u16]>,
@@ -98,13 +99,14 @@ impl Topology {
             }
         }
         let shards = shards.into_iter().map(Arc::new).collect();
-        Ok(Self { version, learned: Instant::now(), shards, owner })
+        Ok(Self { version, since: version, learned: Instant::now(), shards, owner })
     }
 
     /// A cluster of which nothing is known.
     pub fn empty() -> Self {
         Self {
             version: 0,
+            since: 0,
             learned: Instant::now(),
             shards: Vec::new(),
             owner: vec![ShardNumber::NONE; usize::from(SLOT_COUNT)].into_boxed_slice(),
@@ -114,6 +116,17 @@ impl Topology {
     /// Grows by one with every refresh.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The version from which on its shards are what they are.
+    pub fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// The same one version on: the shards are still what they were.
+    #[must_use]
+    pub fn confirmed(&self) -> Self {
+        Self { version: self.version + 1, learned: Instant::now(), ..self.clone() }
     }
 
     /// When it was learned.
@@ -140,6 +153,11 @@ impl Topology {
     /// The shard that owns a slot, whole.
     pub fn shard_of(&self, slot: Slot) -> Option<&Arc<Shard>> {
         self.shard(self.owner(slot)?)
+    }
+
+    /// Is this node a primary or a replica here?
+    pub fn has(&self, node: &NodeAddr) -> bool {
+        self.shards.iter().any(|shard| shard.primary == *node || shard.replicas.contains(node))
     }
 
     /// How many slots have an owner.

@@ -1,20 +1,21 @@
 //! The whole of an entity kind: list, count, delete, reset; and whether the cluster is ready.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ahash::{AHashSet, RandomState};
 use futures::future::join_all;
 use tokio::time::timeout;
 
 use crate::model::EntityId;
-use crate::model::limits::ADMIN_TIMEOUT;
+use crate::model::limits::{ADMIN_TIMEOUT, READINESS_REMEMBERED};
 use crate::shard::{Command, Target};
-use crate::slot::{KeySet, SLOT_COUNT, Shard};
+use crate::slot::{KeySet, NodeAddr, SLOT_COUNT, Shard};
 
 use super::FeatureStore;
 use super::error::{RequestError, StoreError};
 use super::fan_out::Effect;
+use super::options::ReadFrom;
 use super::scan::{Page, Scan};
 
 /// Times `reset` looks for keys that were written while it deleted.
@@ -23,9 +24,10 @@ const RESET_ROUNDS_MAX: usize = 5;
 /// Whether the cluster can answer for every key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
-    /// True where every slot has an owner that answers and says that the cluster is ok.
+    /// True where the rows of every slot can be read: of a primary that answers and says that the cluster is ok, or of a
+    /// replica where `read_from` allows it.
     pub ready: bool,
-    /// What is wrong, per shard; empty where nothing is.
+    /// What is wrong, per shard, also where a replica stands in; empty where nothing is.
     pub problems: Vec<String>,
 }
 
@@ -95,34 +97,65 @@ impl FeatureStore {
         )))
     }
 
-    /// Asks every primary whether the cluster is well; takes `limit` at most.
+    /// Asks every primary whether the cluster is well, and the replicas of one that is not; takes `limit` at most. One
+    /// look at a time, and what it found counts for [`READINESS_REMEMBERED`].
     pub async fn readiness(&self, limit: Duration) -> Readiness {
+        let mut last = self.engine.readiness.lock().await;
+        if let Some((at, readiness)) = &*last
+            && at.elapsed() < READINESS_REMEMBERED
+        {
+            return readiness.clone();
+        }
+        let readiness = self.look_for_problems(limit).await;
+        *last = Some((Instant::now(), readiness.clone()));
+        readiness
+    }
+
+    async fn look_for_problems(&self, limit: Duration) -> Readiness {
         let topology = self.topology();
-        let mut problems = Vec::new();
+        let (mut ready, mut problems) = (true, Vec::new());
         let covered = topology.slots_covered();
         if covered != usize::from(SLOT_COUNT) {
+            ready = false;
             problems.push(format!("{covered} of {SLOT_COUNT} slots have an owner"));
         }
         let checks = topology.shards().iter().map(|shard| async move {
-            let problem = match timeout(limit, self.shard_problem(shard)).await {
-                Ok(problem) => problem?,
-                Err(_) => format!("no answer within {limit:?}"),
-            };
-            Some(format!("{}: {problem}", shard.primary))
+            let problem = self.node_problem(&shard.primary, limit / 2).await?;
+            Some((self.replica_that_answers(shard, limit / 2).await, format!("{}: {problem}", shard.primary)))
         });
-        problems.extend(join_all(checks).await.into_iter().flatten());
+        for (stands_in, problem) in join_all(checks).await.into_iter().flatten() {
+            match stands_in {
+                Some(replica) => problems.push(format!("{problem}; reads come from {replica}")),
+                None => {
+                    ready = false;
+                    problems.push(problem);
+                }
+            }
+        }
         if !problems.is_empty() {
             self.engine.cluster.request_refresh();
         }
-        Readiness { ready: problems.is_empty(), problems }
+        Readiness { ready, problems }
     }
 
-    async fn shard_problem(&self, shard: &Shard) -> Option<String> {
-        // Beside the cluster connection, which keeps everybody waiting while it looks for a silent node.
-        let target = Target::Redirect { node: shard.primary.clone(), asking: false };
-        let answer = match self.engine.cluster.send(&target, [Command::new("CLUSTER").arg("INFO")]).await {
-            Ok(answer) => answer,
-            Err(fault) => return Some(fault.to_string()),
+    /// A replica of which the shard's rows can be read meanwhile.
+    async fn replica_that_answers(&self, shard: &Shard, limit: Duration) -> Option<NodeAddr> {
+        if self.engine.options.read_from == ReadFrom::Primary {
+            return None;
+        }
+        let asked = shard.replicas.iter().map(|replica| async move {
+            self.node_problem(replica, limit).await.is_none().then(|| replica.clone())
+        });
+        join_all(asked).await.into_iter().flatten().next()
+    }
+
+    async fn node_problem(&self, node: &NodeAddr, limit: Duration) -> Option<String> {
+        let target = Target::Redirect { node: node.clone(), asking: false };
+        let asking = self.engine.cluster.send(&target, [Command::new("CLUSTER").arg("INFO")], None);
+        let answer = match timeout(limit, asking).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(fault)) => return Some(fault.to_string()),
+            Err(_) => return Some(format!("no answer within {limit:?}")),
         };
         match answer.replies.first() {
             Some(Ok(info)) if info.as_str().is_some_and(|info| info.contains("cluster_state:ok")) => None,
@@ -136,7 +169,9 @@ impl FeatureStore {
         let keys = KeySet::of_keys(keys).map_err(RequestError::from)?;
         let unlink = |key| vec![Command::new("UNLINK").arg(keys.key(key))];
         let mut deleted = 0;
-        for answer in self.engine.run_commands(&keys, &unlink, 1, Effect::SameTwice, ADMIN_TIMEOUT).await {
+        for answer in
+            self.engine.run_commands(&keys, &unlink, 1, Effect::SameTwice, None, ADMIN_TIMEOUT).await
+        {
             deleted += answer?.iter().filter(|reply| reply.as_i64() == Some(1)).count() as u64;
         }
         Ok(deleted)

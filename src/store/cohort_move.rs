@@ -175,7 +175,8 @@ impl Engine {
     }
 
     async fn snapshot(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
-        let (expires_ms, fields) = self.read_whole(key, "PEXPIRETIME", "HPEXPIRETIME").await?;
+        let (expires_ms, fields) =
+            self.read_whole(key, "PEXPIRETIME", "HPEXPIRETIME", self.options.request_timeout).await?;
         Ok((!fields.is_empty()).then_some(Snapshot { expires_ms, fields }))
     }
 

@@ -45,6 +45,16 @@ pub enum RequestError {
         /// The longest one allowed.
         max_ms: u128,
     },
+    /// More replicas are to confirm a load than a shard has.
+    #[error("wait_replicas: {asked} are more than the {has} replicas of the shard of {primary}")]
+    TooFewReplicas {
+        /// How many were asked for.
+        asked: u8,
+        /// How many there are.
+        has: usize,
+        /// The shard's primary.
+        primary: String,
+    },
     /// A TTL of nothing, or beyond what Redis takes.
     #[error("ttl_seconds: {given} is not between 1 and {max}")]
     Ttl {

@@ -5,39 +5,43 @@
 //! fault of one key never sends another key anywhere; dropping the future gives everything up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use ahash::{AHashMap, AHashSet};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::metrics;
 use crate::model::UnavailableReason;
 use crate::model::limits::{
-    KEY_ATTEMPTS_MAX, KEY_REDIRECTS_AT_ONCE_MAX, RETRY_BACKOFF_MAX, RETRY_BACKOFF_MIN,
-    SLOT_UNCOVERED_ATTEMPTS_MAX,
+    NODE_PATIENCE_MAX, RETRY_BACKOFF_MAX, RETRY_BACKOFF_MIN, SLOT_UNCOVERED_ATTEMPTS_MAX,
 };
-use crate::shard::{InFlight, KeyFault, PipelineFault, ShardTransport, Target};
-use crate::slot::{KeyNumber, KeySet, NodeAddr, Plan};
+use crate::shard::{KeyFault, PipelineFault, ShardTransport, Target};
+use crate::slot::{KeyNumber, KeySet, NodeAddr, Plan, Shard};
 
-use super::gates::Gates;
+use super::gates::{Admission, Gates};
 
 /// What is done with the keys of one pipeline.
 pub(super) trait ShardOperation: Sync {
     /// What a pipeline brings.
     type Output: Send;
 
-    /// Runs one pipeline, which has `place` among the commands in flight. Neither retries nor re-plans.
+    /// Runs one pipeline, once `admission` lets it through. Neither retries nor re-plans.
     fn run<'a>(
         &'a self,
         target: &'a Target,
         keys: &'a [KeyNumber],
-        place: InFlight,
+        admission: &'a Admission<'a>,
     ) -> BoxFuture<'a, Result<Outcome<Self::Output>, PipelineFault>>;
 
     /// What doing it does, and doing it twice.
     fn effect(&self) -> Effect;
+
+    /// Can nobody but the primary of this shard do it?
+    fn needs_primary(&self, _shard: &Shard) -> bool {
+        true
+    }
 }
 
 /// What an operation does to the data.
@@ -87,6 +91,9 @@ enum Step<T> {
 struct UnderWay {
     keys: Arc<[KeyNumber]>,
     node: Option<NodeAddr>,
+    since: Instant,
+    /// Nobody else is asked for them.
+    alone: bool,
     /// True once the gate has let the pipeline through.
     sent: Arc<AtomicBool>,
 }
@@ -95,6 +102,8 @@ struct UnderWay {
 struct Trouble {
     attempts: u32,
     last: Arc<str>,
+    /// A pipeline with it got lost after it may have run.
+    may_have_run: bool,
 }
 
 /// Keys that a step leaves unsettled, by what is to become of them.
@@ -171,25 +180,48 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         }
     }
 
-    /// Sends one pipeline, once its shard's gate lets it through.
+    /// Sends one pipeline; to a node that is away only where few wait for it.
     fn send(&mut self, target: Target, keys: Arc<[KeyNumber]>) {
         if let Target::Shard(shard) = &target
             && !self.shards_asked.contains(&shard.primary)
         {
             self.shards_asked.insert(shard.primary.clone());
         }
-        let gate = self.fan_out.gates.gate(target.node());
-        let operation = self.fan_out.operation;
-        let sent = Arc::new(AtomicBool::new(false));
-        let under_way =
-            UnderWay { keys: Arc::clone(&keys), node: Some(target.node().clone()), sent: Arc::clone(&sent) };
-        self.step(under_way, async move {
-            let Some((passage, place)) = gate.pass(keys.len()).await else { return Step::Waited };
-            sent.store(true, Ordering::Relaxed);
-            let outcome = operation.run(&target, &keys, place).await;
-            if outcome.is_err() {
-                passage.fault();
+        let (gates, operation) = (self.fan_out.gates, self.fan_out.operation);
+        let gate = gates.gate(target.node());
+        let mut place_while_away = None;
+        // A bulk load waits for a failover: it has a bound of its own, and nothing is gained by rejecting its rows.
+        let urgent = operation.effect() != Effect::SameTwice;
+        let alone = !matches!(&target, Target::Shard(shard) if !operation.needs_primary(shard));
+        if urgent && alone && gate.health.is_away() {
+            place_while_away = gate.place_while_away(keys.len());
+            if place_while_away.is_none() {
+                self.fan_out.transport.request_refresh();
+                return self.fail(&keys, UnavailableReason::ShardAway(target.node().to_string().into()));
             }
+        }
+        let (sent, since) = (Arc::new(AtomicBool::new(false)), Instant::now());
+        let node = Some(target.node().clone());
+        let under_way = UnderWay { keys: Arc::clone(&keys), node, since, alone, sent: Arc::clone(&sent) };
+        let transport = self.fan_out.transport;
+        self.step(under_way, async move {
+            let _place = place_while_away;
+            let admission = Admission::new(gates, sent);
+            let outcome = {
+                let mut running = operation.run(&target, &keys, &admission);
+                match timeout(NODE_PATIENCE_MAX, &mut running).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        if alone {
+                            gate.health.silent_since(since.into_std());
+                            if gate.health.is_suspect() {
+                                transport.request_refresh();
+                            }
+                        }
+                        running.await
+                    }
+                }
+            };
             Step::Pipeline(target, outcome)
         });
     }
@@ -203,10 +235,19 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
             keys.iter().filter_map(|key| self.troubles.get(key)).map(|trouble| trouble.attempts).max();
         let doublings = attempts.unwrap_or(1).saturating_sub(1).min(16);
         let pause = RETRY_BACKOFF_MIN.saturating_mul(1 << doublings).min(RETRY_BACKOFF_MAX);
-        self.step(UnderWay { keys: keys.into(), node: None, sent: Arc::default() }, async move {
-            tokio::time::sleep(pause).await;
-            Step::Waited
-        });
+        self.step(
+            UnderWay {
+                keys: keys.into(),
+                node: None,
+                since: Instant::now(),
+                alone: false,
+                sent: Arc::default(),
+            },
+            async move {
+                tokio::time::sleep(pause).await;
+                Step::Waited
+            },
+        );
     }
 
     fn step(&mut self, under_way: UnderWay, step: impl Future<Output = Step<O::Output>> + Send + 'a) {
@@ -232,6 +273,9 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
                 let mut put_off = Vec::with_capacity(keys.len());
                 for key in keys.iter().copied() {
                     self.try_again(key, &text, &mut put_off);
+                    if let Some(trouble) = self.troubles.get_mut(&key) {
+                        trouble.may_have_run |= fault.may_have_run;
+                    }
                 }
                 self.wait_and_plan(put_off);
             }
@@ -240,7 +284,8 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
 
     fn end_of_pipeline(&mut self, target: &Target, keys: &[KeyNumber], outcome: Outcome<O::Output>) {
         let Outcome { node, output, faults } = outcome;
-        if node != *target.node() {
+        let of_the_shard = matches!(target, Target::Shard(shard) if shard.replicas.contains(&node));
+        if node != *target.node() && !of_the_shard {
             // The wanted node is not connected, or no longer the primary.
             self.fan_out.transport.request_refresh();
         }
@@ -262,97 +307,8 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         }
         self.wait_and_plan(unsettled.put_off);
     }
-
-    fn sort_fault(
-        &mut self,
-        key: KeyNumber,
-        fault: KeyFault,
-        target: &Target,
-        answered_by: &NodeAddr,
-        unsettled: &mut Unsettled,
-    ) {
-        let (node, asking, kind) = match fault {
-            KeyFault::Refused(answer) => return self.fail(&[key], UnavailableReason::Refused(answer)),
-            KeyFault::NotReady(answer) => {
-                *unsettled.kinds.entry("not_ready").or_default() += 1;
-                self.fan_out.transport.request_refresh();
-                let text: Arc<str> = format!("{answered_by}: {answer}").into();
-                return self.try_again(key, &text, &mut unsettled.put_off);
-            }
-            KeyFault::Moved(node) => (node, false, "moved"),
-            KeyFault::Ask(node) => (node, true, "ask"),
-        };
-        *unsettled.kinds.entry(kind).or_default() += 1;
-        if !asking {
-            self.fan_out.transport.request_refresh();
-        }
-        // A node that stands in for the wanted one can only send us back to where nobody answers.
-        let back_to_start = node == *target.node() && node != *answered_by;
-        let text: Arc<str> =
-            if back_to_start { format!("{node} is not connected") } else { format!("{kind} to {node}") }
-                .into();
-        // The answer to a planned pipeline is always followed; what it leads to may lead on a few times only.
-        let planned = matches!(target, Target::Shard(_));
-        let at_once = !back_to_start && (planned || self.attempts(key) < KEY_REDIRECTS_AT_ONCE_MAX);
-        if at_once {
-            self.trouble(key, &text);
-            unsettled.redirected.entry(Target::Redirect { node, asking }).or_default().push(key);
-        } else {
-            self.try_again(key, &text, &mut unsettled.put_off);
-        }
-    }
-
-    /// Puts a key among those to be planned again, or gives it up where it was sent too often.
-    fn try_again(&mut self, key: KeyNumber, text: &Arc<str>, put_off: &mut Vec<KeyNumber>) {
-        if self.trouble(key, text) < KEY_ATTEMPTS_MAX {
-            put_off.push(key);
-        } else {
-            self.fail(&[key], UnavailableReason::AttemptsExhausted(Arc::clone(text)));
-        }
-    }
-
-    /// Notes a key's trouble; returns how often it was sent.
-    fn trouble(&mut self, key: KeyNumber, text: &Arc<str>) -> u32 {
-        let trouble =
-            self.troubles.entry(key).or_insert_with(|| Trouble { attempts: 0, last: Arc::clone(text) });
-        trouble.attempts += 1;
-        trouble.last = Arc::clone(text);
-        trouble.attempts
-    }
-
-    fn attempts(&self, key: KeyNumber) -> u32 {
-        self.troubles.get(&key).map_or(0, |trouble| trouble.attempts)
-    }
-
-    fn fail(&mut self, keys: &[KeyNumber], reason: UnavailableReason) {
-        if !keys.is_empty() {
-            (self.settle)(Settled::Failed { keys, reason });
-        }
-    }
-
-    /// The deadline is there: whatever is under way is given up, with what is known about it.
-    fn give_up(&mut self) {
-        if self.under_way.values().any(|step| step.sent.load(Ordering::Relaxed)) {
-            self.fan_out.transport.note_silence();
-        }
-        for (_, UnderWay { keys, node, sent }) in std::mem::take(&mut self.under_way) {
-            let sent = sent.load(Ordering::Relaxed);
-            let state: Option<Arc<str>> = node.map(|node| match sent {
-                true => format!("no answer from {node}").into(),
-                false => format!("too many commands in flight to {node}").into(),
-            });
-            let may_have_run = sent && self.fan_out.operation.effect() != Effect::None;
-            for key in keys.iter().copied() {
-                let trouble = || self.troubles.get(&key).map(|trouble| Arc::clone(&trouble.last));
-                let reason = match state.clone().or_else(trouble) {
-                    Some(state) if may_have_run => UnavailableReason::OutcomeUnknown(state),
-                    state => UnavailableReason::DeadlineExceeded(state),
-                };
-                self.fail(&[key], reason);
-            }
-        }
-    }
 }
 
+mod faults;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! One entity in full: every field with its value and TTL, in one atomic step. Not for the request path.
 
+use std::time::Duration;
+
 use crate::model::{EntityId, FeatureName};
 use crate::shard::{Command, Reply};
 use crate::slot::{NodeAddr, Slot};
@@ -59,8 +61,18 @@ return out
 impl FeatureStore {
     /// Everything that Redis holds of an entity, seen at one moment.
     pub async fn inspect(&self, id: &EntityId) -> Result<Inspection, StoreError> {
+        self.inspect_within(id, None).await
+    }
+
+    /// The same within `timeout` (`None`: the store's default).
+    pub async fn inspect_within(
+        &self,
+        id: &EntityId,
+        timeout: Option<Duration>,
+    ) -> Result<Inspection, StoreError> {
+        let timeout = self.timeout(timeout)?;
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
-        let (key_ttl_seconds, mut fields) = self.engine.read_whole(&key, "TTL", "HTTL").await?;
+        let (key_ttl_seconds, mut fields) = self.engine.read_whole(&key, "TTL", "HTTL", timeout).await?;
         fields.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let slot = Slot::for_key(&key);
         Ok(Inspection {
@@ -118,9 +130,10 @@ impl super::Engine {
         key: &[u8],
         key_ttl: &str,
         field_ttl: &str,
+        timeout: Duration,
     ) -> Result<(i64, Vec<FieldView>), StoreError> {
         let script = Command::script(INSPECT_SCRIPT, key).arg(key_ttl).arg(field_ttl);
-        let mut replies = self.run_key(key, vec![script], Effect::None, self.options.request_timeout).await?;
+        let mut replies = self.run_key(key, vec![script], Effect::None, timeout).await?;
         let cells =
             replies.pop().and_then(Reply::into_array).ok_or_else(|| StoreError::unexpected("EVAL"))?;
         let (ttl, cells) = cells.split_first().ok_or_else(|| StoreError::unexpected("EVAL"))?;

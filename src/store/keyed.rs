@@ -6,31 +6,33 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::model::UnavailableReason;
-use crate::shard::{Cluster, Command, InFlight, KeyFault, PipelineFault, Reply, Target};
+use crate::shard::{Cluster, Command, Confirm, KeyFault, PipelineFault, Reply, Target};
 use crate::slot::{KeyNumber, KeySet};
 
 use super::Engine;
 use super::fan_out::{Effect, FanOut, Outcome, Settled, ShardOperation};
+use super::gates::Admission;
 
 /// What a key's commands brought: a reply for each, or why there is none.
 pub(super) type KeyReplies = Result<Vec<Reply>, UnavailableReason>;
 
 impl Engine {
     /// Runs `commands_of(key)` for every key, in order within a key; a key's commands share a pipeline. The
-    /// answer has one entry per key number.
+    /// answer has one entry per key number. With `confirm`, a key whose commands replicas did not confirm is refused.
     pub(super) async fn run_commands(
         &self,
         keys: &KeySet,
         commands_of: &(dyn Fn(KeyNumber) -> Vec<Command> + Sync),
         commands_per_key: usize,
         effect: Effect,
+        confirm: Option<Confirm>,
         timeout: Duration,
     ) -> Vec<KeyReplies> {
-        let operation = Commands { cluster: &self.cluster, commands_of, effect };
+        let operation = Commands { cluster: &self.cluster, commands_of, effect, confirm };
         let fan_out = FanOut {
             operation: &operation,
             transport: &*self.transport,
-            gates: &self.write_gates,
+            gates: if confirm.is_some() { &self.confirm_gates } else { &self.write_gates },
             keys,
             chunk_keys_max: (self.options.pipeline_commands_max / commands_per_key.max(1)).max(1),
             deadline: Instant::now() + timeout,
@@ -70,7 +72,7 @@ impl Engine {
         let too_large = |_| UnavailableReason::Refused("the key is too large".into());
         let keys = KeySet::of_keys(&[key]).map_err(too_large)?;
         let mut results =
-            self.run_commands(&keys, &|_| commands.clone(), commands.len(), effect, timeout).await;
+            self.run_commands(&keys, &|_| commands.clone(), commands.len(), effect, None, timeout).await;
         results.pop().unwrap_or(Err(UnavailableReason::DeadlineExceeded(None)))
     }
 }
@@ -79,6 +81,7 @@ struct Commands<'a> {
     cluster: &'a Cluster,
     commands_of: &'a (dyn Fn(KeyNumber) -> Vec<Command> + Sync),
     effect: Effect,
+    confirm: Option<Confirm>,
 }
 
 impl ShardOperation for Commands<'_> {
@@ -89,18 +92,28 @@ impl ShardOperation for Commands<'_> {
         &'a self,
         target: &'a Target,
         keys: &'a [KeyNumber],
-        place: InFlight,
+        admission: &'a Admission<'a>,
     ) -> BoxFuture<'a, Result<Outcome<Self::Output>, PipelineFault>> {
         Box::pin(async move {
-            let _place = place;
+            let (passage, _place) = admission.pass(target.node(), keys.len()).await;
             let commands: Vec<Vec<Command>> = keys.iter().map(|key| (self.commands_of)(*key)).collect();
             let counts: Vec<usize> = commands.iter().map(Vec::len).collect();
-            let answer = self.cluster.send(target, commands.into_iter().flatten()).await?;
+            let answer = self.cluster.send(target, commands.into_iter().flatten(), self.confirm).await;
+            let mut answer = match answer {
+                Ok(answer) => answer,
+                Err(fault) => {
+                    passage.fault();
+                    return Err(fault);
+                }
+            };
+            passage.answered();
+            let confirmed = self.confirm.map(|confirm| confirmed(confirm, answer.replies.pop()));
             let mut replies = answer.replies.into_iter();
             let mut output = Vec::with_capacity(keys.len());
             let mut faults = Vec::new();
             for (place, count) in counts.into_iter().enumerate() {
-                match worst_fault_or_all(replies.by_ref().take(count)) {
+                let replies = worst_fault_or_all(replies.by_ref().take(count));
+                match replies.and_then(|replies| confirmed.clone().unwrap_or(Ok(())).map(|()| replies)) {
                     Ok(replies) => output.push(Some(replies)),
                     Err(fault) => {
                         output.push(None);
@@ -114,6 +127,27 @@ impl ShardOperation for Commands<'_> {
 
     fn effect(&self) -> Effect {
         self.effect
+    }
+}
+
+/// Whether enough replicas have confirmed a pipeline, going by the reply to `WAIT`.
+fn confirmed(confirm: Confirm, reply: Option<Result<Reply, KeyFault>>) -> Result<(), KeyFault> {
+    let replicas = match reply {
+        Some(Ok(reply)) => reply.as_i64(),
+        Some(Err(fault)) => return Err(fault),
+        None => None,
+    };
+    match replicas {
+        Some(replicas) if replicas >= i64::from(confirm.replicas) => Ok(()),
+        replicas => Err(KeyFault::Unconfirmed(
+            format!(
+                "{} of {} replicas confirmed it within {:?}",
+                replicas.unwrap_or(0),
+                confirm.replicas,
+                confirm.within
+            )
+            .into(),
+        )),
     }
 }
 

@@ -7,12 +7,15 @@ mod cohorts;
 mod error;
 mod fan_out;
 mod gates;
+mod health;
+mod hedge;
 mod inspect;
 mod keyed;
 mod options;
 mod read;
 mod read_one;
 mod scan;
+mod shard_read;
 mod streaming;
 mod write;
 
@@ -20,7 +23,9 @@ pub use admin::Readiness;
 pub use cohort_move::{MoveDirection, MoveOutcome, MoveReport};
 pub use error::{RequestError, StoreError};
 pub use inspect::{FieldView, Inspection};
-pub use options::{CohortMembers, CohortOptions, EntityOptions, StoreOptions, Transport};
+pub use options::{
+    CohortMembers, CohortOptions, EntityOptions, HedgeOptions, LoadOptions, ReadFrom, StoreOptions, Transport,
+};
 pub use write::{LoadReport, RowRejected};
 
 use std::sync::Arc;
@@ -34,6 +39,7 @@ use crate::shard::{
 use crate::slot::{KeyLayout, Topology};
 
 use gates::Gates;
+use hedge::HedgeBudget;
 use read::ReadMetrics;
 
 /// One kind of entity on one cluster. Cheap to clone; clones share everything.
@@ -52,7 +58,11 @@ struct Engine {
     kinds: Vec<Arc<Kind>>,
     read_gates: Gates,
     write_gates: Gates,
+    /// One pipeline at a time to a node: a second `WAIT` on a connection begins when the first has ended.
+    confirm_gates: Gates,
+    hedge: Option<HedgeBudget>,
     read_metrics: ReadMetrics,
+    readiness: tokio::sync::Mutex<Option<(std::time::Instant, Readiness)>>,
     background: cohorts::Background,
 }
 
@@ -74,18 +84,26 @@ impl FeatureStore {
         options: StoreOptions,
     ) -> Result<Self, StoreError> {
         check_kinds(&entities, &options)?;
-        let (cluster, capabilities) = connect(settings).await?;
+        if options.hedge.is_some() && options.read_from == ReadFrom::Primary {
+            return Err(StoreError::Options(
+                "reads of primaries only can't be hedged: there is no second node to ask".to_owned(),
+            ));
+        }
+        let (cluster, transport, capabilities) = connect(settings, options.transport).await?;
         let kinds = entities.into_iter().map(cohorts::kind).collect::<Result<Vec<_>, _>>()?;
         let first =
             kinds.first().cloned().ok_or_else(|| StoreError::Options("no entity kind is given".into()))?;
         let commands_max = options.shard_commands_in_flight_max;
         let engine = Arc::new_cyclic(|engine| Engine {
-            transport: transport(&cluster, options.transport),
+            transport,
             cluster,
             capabilities,
             read_gates: Gates::new("read", commands_max),
             write_gates: Gates::new("write", commands_max),
+            confirm_gates: Gates::new("confirmed_write", 1),
+            hedge: options.hedge.map(HedgeBudget::new),
             read_metrics: ReadMetrics::new(),
+            readiness: tokio::sync::Mutex::default(),
             background: cohorts::Background::new(engine.clone()),
             options,
             kinds,
@@ -156,24 +174,30 @@ impl std::fmt::Debug for FeatureStore {
     }
 }
 
-fn transport(cluster: &Arc<Cluster>, chosen: Transport) -> Arc<dyn ShardTransport> {
-    let cluster = Arc::clone(cluster);
-    match chosen {
-        Transport::Lanes { per_node } => Arc::new(LaneTransport::new(cluster, per_node)),
-        Transport::Cluster => Arc::new(ClusterTransport(cluster)),
-    }
-}
-
-/// Connects and asks what the servers can do, both within the settings' startup timeout.
-async fn connect(settings: RedisSettings) -> Result<(Arc<Cluster>, Capabilities), ConnectError> {
+/// Connects and asks what the servers can do, all within the settings' startup timeout.
+async fn connect(
+    settings: RedisSettings,
+    transport: Transport,
+) -> Result<(Arc<Cluster>, Arc<dyn ShardTransport>, Capabilities), ConnectError> {
     let (seeds, limit) = (settings.seeds_text(), settings.startup_timeout);
     let connecting = async {
         let cluster = Cluster::connect(settings).await?;
         let capabilities = Capabilities::of(&cluster).await?;
-        Ok((cluster, capabilities))
+        let transport: Arc<dyn ShardTransport> = match transport {
+            Transport::Lanes { per_node } => Arc::new(LaneTransport::new(Arc::clone(&cluster), per_node)),
+            Transport::Cluster => Arc::new(ClusterTransport::connect(Arc::clone(&cluster)).await?),
+        };
+        Ok((cluster, transport, capabilities))
     };
     let late = |_| ConnectError::Unreachable { seeds, why: format!("no answer within {limit:?}") };
     timeout(limit, connecting).await.map_err(late)?
+}
+
+impl Engine {
+    /// Is the primary the one to ask, and nobody beside it while it answers?
+    fn reads_primaries_first(&self) -> bool {
+        self.hedge.is_none() && self.options.read_from != ReadFrom::Nearest
+    }
 }
 
 fn check_kinds(entities: &[EntityOptions], options: &StoreOptions) -> Result<(), StoreError> {

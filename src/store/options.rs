@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::{EntityId, Schema, limits};
-use crate::slot::CohortTag;
+use crate::slot::{CohortTag, Shard};
 
 /// Limits and defaults of reads and pipelines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub struct StoreOptions {
     pub shard_commands_in_flight_max: usize,
     /// How reads reach the shards.
     pub transport: Transport,
+    /// Which nodes of a shard may answer a read.
+    pub read_from: ReadFrom,
+    /// Whether slow reads are sent to a second node; not unless this is given.
+    pub hedge: Option<HedgeOptions>,
     /// Deadline of a request that names none.
     pub request_timeout: Duration,
     /// Longest deadline that a request may name.
@@ -35,13 +39,15 @@ impl Default for StoreOptions {
             pipeline_commands_max: limits::PIPELINE_COMMANDS_MAX,
             shard_commands_in_flight_max: limits::SHARD_COMMANDS_IN_FLIGHT_MAX,
             transport: Transport::default(),
+            read_from: ReadFrom::default(),
+            hedge: None,
             request_timeout: limits::REQUEST_TIMEOUT,
             request_timeout_max: limits::REQUEST_TIMEOUT_MAX,
         }
     }
 }
 
-/// How reads reach the shards. Everything else always goes through the cluster connection.
+/// How reads reach the shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// Over direct connections to the nodes, so many to each.
@@ -49,7 +55,7 @@ pub enum Transport {
         /// At least one.
         per_node: usize,
     },
-    /// Through the cluster connection.
+    /// Through the client crate's `ClusterConnection`.
     Cluster,
 }
 
@@ -57,6 +63,48 @@ impl Default for Transport {
     fn default() -> Self {
         Self::Lanes { per_node: limits::LANES_PER_NODE }
     }
+}
+
+/// Which nodes of a shard may answer a read. A replica's copy may be older than the primary's: rows that one
+/// answered are counted in [`BatchSummary::stale_possible`](crate::model::BatchSummary::stale_possible).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadFrom {
+    /// The primary only.
+    Primary,
+    /// The primary, and a replica while the primary can't be reached.
+    #[default]
+    PrimaryThenReplica,
+    /// Whichever answers fastest.
+    Nearest,
+}
+
+impl ReadFrom {
+    /// Can nobody but the primary of this shard answer?
+    pub(super) fn needs_primary(self, shard: &Shard) -> bool {
+        self == Self::Primary || shard.replicas.is_empty()
+    }
+}
+
+/// When a read that is slow is sent to a second node of its shard; the first answer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HedgeOptions {
+    /// Most keys that are read twice, in percent of all keys read.
+    pub budget_percent: u8,
+}
+
+impl Default for HedgeOptions {
+    fn default() -> Self {
+        Self { budget_percent: limits::HEDGE_BUDGET_PERCENT }
+    }
+}
+
+/// What is said of a bulk load beside its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadOptions {
+    /// Key TTL in seconds; `None`: the kind's default.
+    pub ttl_seconds: Option<u64>,
+    /// A row counts as written once so many replicas of its shard have confirmed it (`WAIT`).
+    pub wait_replicas: u8,
 }
 
 /// One entity kind: a name, where its keys lie, how long its features live.

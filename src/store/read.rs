@@ -3,21 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::metrics;
 use crate::model::limits::PIPELINE_BYTES_MAX;
 use crate::model::{
-    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, ReplyBlock, RowStatus,
-    UnavailableReason,
+    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, RowStatus, UnavailableReason,
 };
-use crate::shard::{InFlight, PipelineFault, ShardRead, ShardTransport, Target};
-use crate::slot::{KeyNumber, KeySet};
+use crate::slot::KeySet;
 
 use super::FeatureStore;
 use super::error::{RequestError, check_each_once};
-use super::fan_out::{Effect, FanOut, Outcome, Settled, ShardOperation};
+use super::fan_out::{FanOut, Settled};
+use super::read_one::OneRead;
+use super::shard_read::{Read, ReadRows};
 
 impl FeatureStore {
     /// Reads `features` of one entity; the batch has one row. See [`FeatureStore::batch_get_features`].
@@ -60,19 +59,30 @@ impl FeatureStore {
         debug_assert_eq!(check_each_once(projection.names()), Ok(()));
         let deadline = started + self.timeout(timeout)?;
         let engine = &*self.engine;
+        let mut primary_is_late = false;
         if let [id] = &*ids
-            && let Some(batch) = self.read_one(id, &ids, &projection, deadline).await?
+            && engine.reads_primaries_first()
         {
-            engine.read_metrics.record(&batch, started.elapsed());
-            return Ok(batch);
+            match self.read_one(id, &ids, &projection, deadline).await? {
+                OneRead::Answered(batch) => {
+                    engine.read_metrics.record(&batch, started.elapsed());
+                    return Ok(batch);
+                }
+                OneRead::Late => primary_is_late = true,
+                OneRead::Other => {}
+            }
         }
         let keys = KeySet::new(&ids, &self.kind.layout.load())?;
 
         let operation = Read {
             transport: &*engine.transport,
+            cluster: &engine.cluster,
+            read_from: engine.options.read_from,
+            hedge: engine.hedge.as_ref(),
             keys: &keys,
             features: projection.names(),
             deadline: deadline.into_std(),
+            primary_is_late,
         };
         let fan_out = FanOut {
             operation: &operation,
@@ -147,47 +157,26 @@ impl FeatureStore {
     }
 }
 
-fn merge(batch: &mut FeatureBatchBuilder, settled: Settled<'_, ReplyBlock>) {
+fn merge(batch: &mut FeatureBatchBuilder, settled: Settled<'_, ReadRows>) {
     match settled {
         Settled::Failed { keys, reason } => batch.fail(keys.iter().copied(), &reason),
         Settled::Answered { keys, output, except } => {
-            let block = batch.add_block(output);
+            let block = batch.add_block(output.block, output.stale);
             let mut except = except.iter().copied().peekable();
+            let (places, confirmed) = output.confirmed.unwrap_or_default();
+            let confirmed = (!places.is_empty()).then(|| batch.add_block(confirmed, false));
+            let mut places = (0u32..).zip(places).peekable();
             for (row, key) in (0u32..).zip(keys) {
-                if except.next_if_eq(&(row as usize)).is_none() {
-                    batch.place(*key, block, row);
+                let of_primary = places.next_if(|(_, place)| *place == row as usize);
+                if except.next_if_eq(&(row as usize)).is_some() {
+                    continue;
+                }
+                match (of_primary, confirmed) {
+                    (Some((row, _)), Some(confirmed)) => batch.place(*key, confirmed, row),
+                    _ => batch.place(*key, block, row),
                 }
             }
         }
-    }
-}
-
-struct Read<'a> {
-    transport: &'a dyn ShardTransport,
-    keys: &'a KeySet,
-    features: &'a [FeatureName],
-    deadline: std::time::Instant,
-}
-
-impl ShardOperation for Read<'_> {
-    type Output = ReplyBlock;
-
-    fn run<'a>(
-        &'a self,
-        target: &'a Target,
-        keys: &'a [KeyNumber],
-        place: InFlight,
-    ) -> BoxFuture<'a, Result<Outcome<ReplyBlock>, PipelineFault>> {
-        Box::pin(async move {
-            let keys: Vec<&[u8]> = keys.iter().map(|key| self.keys.key(*key)).collect();
-            let read = ShardRead { target, keys: &keys, features: self.features, deadline: self.deadline };
-            let rows = self.transport.read(read, place).await?;
-            Ok(Outcome { node: rows.node, output: rows.block, faults: rows.faults })
-        })
-    }
-
-    fn effect(&self) -> Effect {
-        Effect::None
     }
 }
 
@@ -196,6 +185,7 @@ pub(super) struct ReadMetrics {
     duration: ::metrics::Histogram,
     entities: ::metrics::Counter,
     rows: [::metrics::Counter; 4],
+    stale: ::metrics::Counter,
 }
 
 impl ReadMetrics {
@@ -204,6 +194,7 @@ impl ReadMetrics {
             duration: metrics::summary(&metrics::BATCH_DURATION),
             entities: metrics::counter(&metrics::BATCH_ENTITIES),
             rows: RowStatus::ALL.map(|status| metrics::counter_by(&metrics::ROWS, "status", status.as_str())),
+            stale: metrics::counter(&metrics::ROWS_STALE),
         }
     }
 
@@ -215,6 +206,9 @@ impl ReadMetrics {
             if rows > 0 {
                 self.rows[status.index()].increment(rows);
             }
+        }
+        if batch.summary().stale_possible > 0 {
+            self.stale.increment(batch.summary().stale_possible as u64);
         }
         if batch.summary().unavailable > 0 {
             for reason in batch.rows().filter_map(|row| row.reason) {

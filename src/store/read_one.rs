@@ -13,16 +13,27 @@ use crate::slot::{PlanError, Slot};
 
 use super::FeatureStore;
 use super::error::RequestError;
+use super::shard_read::patience;
+
+/// What came of the short way.
+pub(super) enum OneRead {
+    /// The row.
+    Answered(FeatureBatch),
+    /// The primary did not answer in its time; a replica may.
+    Late,
+    /// The shard is busy, or did not simply answer.
+    Other,
+}
 
 impl FeatureStore {
-    /// The row of one id; `None` where its shard is busy, or did not simply answer.
+    /// The row of one id, where that is simply to be had.
     pub(super) async fn read_one(
         &self,
         id: &EntityId,
         ids: &Arc<[EntityId]>,
         projection: &Arc<Projection>,
         deadline: Instant,
-    ) -> Result<Option<FeatureBatch>, RequestError> {
+    ) -> Result<OneRead, RequestError> {
         let engine = &*self.engine;
         let key = {
             let layout = self.kind.layout.load();
@@ -31,9 +42,15 @@ impl FeatureStore {
             key
         };
         let topology = engine.transport.topology();
-        let Some(shard) = topology.shard_of(Slot::for_key(&key)) else { return Ok(None) };
+        let Some(shard) = topology.shard_of(Slot::for_key(&key)) else { return Ok(OneRead::Other) };
         let gate = engine.read_gates.gate(&shard.primary);
-        let Some((passage, place)) = gate.pass_at_once() else { return Ok(None) };
+        let fallback = !engine.options.read_from.needs_primary(shard);
+        if gate.health.is_suspect() {
+            return Ok(OneRead::Other);
+        }
+        let asked = Instant::now();
+        let patience = patience(deadline - asked);
+        let Some((passage, place)) = Arc::clone(&gate).pass_at_once() else { return Ok(OneRead::Other) };
         let target = Target::Shard(Arc::clone(shard));
         let read = ShardRead {
             target: &target,
@@ -43,24 +60,33 @@ impl FeatureStore {
         };
         let mut batch = FeatureBatchBuilder::new(1, Arc::clone(projection));
         let late = UnavailableReason::DeadlineExceeded;
-        match timeout_at(deadline, engine.transport.read(read, place)).await {
+        let mut reading = engine.transport.read(read, place);
+        let mut answer = timeout_at(asked + patience, &mut reading).await;
+        if answer.is_err() {
+            engine.transport.request_refresh();
+            gate.health.silent_since(asked.into_std());
+            if fallback {
+                return Ok(OneRead::Late);
+            }
+            answer = timeout_at(deadline, reading).await;
+        }
+        match answer {
             Err(_) => {
-                passage.fault();
-                engine.transport.note_silence();
+                gate.health.silent_since(asked.into_std());
                 batch.fail([0], &late(Some(format!("no answer from {}", shard.primary).into())));
             }
             Ok(Ok(ShardRows { node, block, faults })) if faults.is_empty() && node == shard.primary => {
-                let block = batch.add_block(block);
+                passage.answered();
+                let block = batch.add_block(block, false);
                 batch.place(0, block, 0);
             }
-            Ok(Ok(_)) => return Ok(None),
+            Ok(Ok(_)) => return Ok(OneRead::Other),
             Ok(Err(_)) => {
                 passage.fault();
-                return Ok(None);
+                return Ok(OneRead::Other);
             }
         }
-        drop(passage);
-        Ok(Some(batch.finish(Arc::clone(ids), None, 1, &late(None))))
+        Ok(OneRead::Answered(batch.finish(Arc::clone(ids), None, 1, &late(None))))
     }
 }
 

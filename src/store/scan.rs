@@ -76,7 +76,7 @@ impl<'a> Scan<'a> {
     async fn owners_are_as_planned(&self) -> bool {
         let asked = self.topology.shards().iter().map(|shard| async {
             let target = Target::Shard(Arc::clone(shard));
-            let asking = self.engine.cluster.send(&target, [Command::new("CLUSTER").arg("SLOTS")]);
+            let asking = self.engine.cluster.send(&target, [Command::new("CLUSTER").arg("SLOTS")], None);
             let Ok(Ok(mut answer)) = timeout(self.engine.options.request_timeout, asking).await else {
                 return false;
             };
@@ -98,7 +98,7 @@ impl<'a> Scan<'a> {
             loop {
                 let scan =
                     Command::new("SCAN").arg(&self.cursor).arg("MATCH").arg(&self.pattern).arg("COUNT");
-                match self.engine.cluster.send(&target, [scan.number(SCAN_PAGE_KEYS as u64)]).await {
+                match self.engine.cluster.send(&target, [scan.number(SCAN_PAGE_KEYS as u64)], None).await {
                     Ok(mut answer) if answer.node == shard.primary => match answer.replies.pop() {
                         Some(Ok(reply)) => return page(reply),
                         other => last = format!("{other:?}"),

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a streaming value is never written without its TTL, whatever fails; all features of a write or none.
 
+use std::time::Duration;
+
 use crate::metrics;
 use crate::model::{EntityId, FeatureClass, FeatureName, FeatureValue};
 use crate::shard::{Command, Reply, StreamingWrite};
@@ -28,6 +30,18 @@ impl FeatureStore {
         features: &[(FeatureName, FeatureValue)],
         ttl_seconds: Option<u64>,
     ) -> Result<(), StoreError> {
+        self.update_streaming_within(id, features, ttl_seconds, None).await
+    }
+
+    /// The same within `timeout` (`None`: the store's default).
+    pub async fn update_streaming_within(
+        &self,
+        id: &EntityId,
+        features: &[(FeatureName, FeatureValue)],
+        ttl_seconds: Option<u64>,
+        timeout: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        let timeout = self.timeout(timeout)?;
         let options = &self.kind.options;
         check_features(&options.schema, FeatureClass::Streaming, features)?;
         let ttl_of = |name: &FeatureName| ttl_seconds.unwrap_or_else(|| self.streaming_ttl_seconds(name));
@@ -38,7 +52,6 @@ impl FeatureStore {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
         let way = self.engine.capabilities.streaming_write;
         let commands = streaming_write(way, &key, &groups);
-        let timeout = self.engine.options.request_timeout;
         let answer = self.engine.run_key(&key, commands, Effect::Once, timeout).await;
         let result = match answer {
             Err(reason) => Err(StoreError::from(reason)),

@@ -4,22 +4,28 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{FutureExt, Stream, StreamExt};
 
 use crate::metrics;
 use crate::model::limits::{
-    FEATURE_VALUE_BYTES_MAX, FEATURES_PER_WRITE_MAX, LOAD_BYTES_PER_BATCH, LOAD_ROWS_PER_BATCH,
-    TTL_SECONDS_MAX, WRITE_TIMEOUT,
+    FEATURE_VALUE_BYTES_MAX, FEATURES_PER_WRITE_MAX, LOAD_BYTES_PER_BATCH, LOAD_LATE_BATCHES_MAX,
+    LOAD_ROWS_PER_BATCH, TTL_SECONDS_MAX, WAIT_REPLICAS_TIMEOUT, WRITE_TIMEOUT,
+    WRITE_TIMEOUT_AFTER_LATE_ONES,
 };
-use crate::model::{EntityId, FeatureClass, FeatureName, FeatureRow, FeatureValue, Schema};
-use crate::shard::{Command, Reply};
-use crate::slot::{KeyNumber, KeySet};
+use crate::model::{
+    EntityId, FeatureClass, FeatureName, FeatureRow, FeatureValue, Schema, UnavailableReason,
+};
+use crate::shard::{Command, Confirm, Reply};
+use crate::slot::{KeyNumber, KeySet, Shard, Topology};
 
 use super::FeatureStore;
 use super::error::{RequestError, StoreError, check_each_once};
 use super::fan_out::Effect;
 use super::keyed::KeyReplies;
+use super::options::LoadOptions;
 
 /// Writes the values of one row, then the key's TTL: all of it or, at a key that is no hash, nothing. As two commands,
 /// the second would give a TTL to the key of somebody else that the first has just refused. ARGV: the TTL, a condition
@@ -32,11 +38,31 @@ return redis.call('EXPIRE', KEYS[1], ARGV[1], ARGV[2])
 
 /// Why a row was not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowRejected(pub String);
+pub struct RowRejected {
+    reason: String,
+    /// Its shard had not answered when the batch's time was over.
+    late: bool,
+}
+
+impl RowRejected {
+    fn because(reason: impl fmt::Display) -> Self {
+        Self { reason: reason.to_string(), late: false }
+    }
+}
+
+impl From<&UnavailableReason> for RowRejected {
+    fn from(reason: &UnavailableReason) -> Self {
+        let late = matches!(
+            reason,
+            UnavailableReason::DeadlineExceeded(Some(_)) | UnavailableReason::OutcomeUnknown(_)
+        );
+        Self { late, ..Self::because(reason) }
+    }
+}
 
 impl fmt::Display for RowRejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
@@ -52,11 +78,12 @@ pub struct LoadReport {
 impl FeatureStore {
     /// Writes rows of any number, in bounded memory: the values, then the key's TTL of `ttl_seconds` (`None`: the
     /// kind's default). `on_row` hears of every row, in order, once it is decided. Rows of the same id are applied
-    /// in order. Errors only where `ttl_seconds` is out of range; then nothing was written.
+    /// in order. With `wait_replicas`, a row is written once so many replicas have it too; a row that the primary has
+    /// and they have not is rejected, and says so. Errors where a shard has fewer replicas than that, and only where `ttl_seconds` is out of range; then nothing was written.
     pub async fn bulk_load<R, S, F>(
         &self,
         rows: S,
-        ttl_seconds: Option<u64>,
+        options: LoadOptions,
         mut on_row: F,
     ) -> Result<LoadReport, RequestError>
     where
@@ -64,12 +91,25 @@ impl FeatureStore {
         S: Stream<Item = R>,
         F: FnMut(R, Result<(), RowRejected>),
     {
-        let ttl_seconds = check_ttl(ttl_seconds.unwrap_or(self.kind.options.batch_ttl_seconds))?;
+        let ttl_seconds = check_ttl(options.ttl_seconds.unwrap_or(self.kind.options.batch_ttl_seconds))?;
+        self.check_replicas(options.wait_replicas).await?;
+        let within = WAIT_REPLICAS_TIMEOUT.min(self.settings().response_timeout / 2);
+        let confirm =
+            (options.wait_replicas > 0).then_some(Confirm { replicas: options.wait_replicas, within });
         let mut report = LoadReport::default();
         let mut rows = std::pin::pin!(rows.fuse());
+        let mut late_in_a_row = 0;
         // One batch after the other: two at once could apply two rows of one id in the wrong order.
         while let Some(batch) = next_batch(rows.as_mut()).await {
-            let results = self.load_batch(&batch, ttl_seconds).await;
+            // A shard that no failover has brought back is not waited for as long again by every batch.
+            let patience = if late_in_a_row < LOAD_LATE_BATCHES_MAX {
+                WRITE_TIMEOUT
+            } else {
+                WRITE_TIMEOUT_AFTER_LATE_ONES
+            };
+            let results = self.load_batch(&batch, ttl_seconds, confirm, patience).await;
+            let late = results.iter().any(|result| result.as_ref().is_err_and(|rejected| rejected.late));
+            late_in_a_row = if late { late_in_a_row + 1 } else { 0 };
             for (row, result) in batch.into_iter().zip(results) {
                 match result {
                     Ok(()) => report.written += 1,
@@ -81,10 +121,29 @@ impl FeatureStore {
         Ok(report)
     }
 
+    /// Errors where a shard has too few replicas, also at a second look: all rows would be written, and none confirmed.
+    async fn check_replicas(&self, asked: u8) -> Result<(), RequestError> {
+        let lacking = |topology: &Topology| {
+            let lacks = |shard: &&Arc<Shard>| shard.replicas.len() < usize::from(asked);
+            topology.shards().iter().find(lacks).cloned()
+        };
+        let topology = self.topology();
+        if lacking(&topology).is_none() {
+            return Ok(());
+        }
+        self.engine.cluster.refresh(topology.version()).await;
+        lacking(&self.topology()).map_or(Ok(()), |shard| {
+            let (has, primary) = (shard.replicas.len(), shard.primary.to_string());
+            Err(RequestError::TooFewReplicas { asked, has, primary })
+        })
+    }
+
     async fn load_batch<R: AsRef<FeatureRow> + Sync>(
         &self,
         rows: &[R],
         ttl_seconds: u64,
+        confirm: Option<Confirm>,
+        patience: Duration,
     ) -> Vec<Result<(), RowRejected>> {
         let (layout, schema) = (self.kind.layout.load_full(), &self.kind.options.schema);
         let mut results: Vec<Result<(), RowRejected>> = Vec::with_capacity(rows.len());
@@ -93,14 +152,14 @@ impl FeatureStore {
             let row = row.as_ref();
             let checked = check_features(schema, FeatureClass::Batch, &row.features);
             let key = checked.and_then(|()| Ok(layout.key(&row.id)?));
-            results.push(key.map_err(|error| RowRejected(error.to_string())).map(|key| {
+            results.push(key.map_err(RowRejected::because).map(|key| {
                 given.push(key);
                 places.push(place);
             }));
         }
         let keys = match KeySet::of_keys(&given) {
             Ok(keys) => keys,
-            Err(error) => return vec![Err(RowRejected(error.to_string())); rows.len()],
+            Err(error) => return vec![Err(RowRejected::because(error)); rows.len()],
         };
         // Rows of the same id, in order, are one key's commands.
         let mut rows_of_key: Vec<Vec<usize>> = vec![Vec::new(); keys.len()];
@@ -114,7 +173,7 @@ impl FeatureStore {
             rows_of_key[key as usize].iter().map(write).collect()
         };
         let answers =
-            self.engine.run_commands(&keys, &commands_of, 1, Effect::SameTwice, WRITE_TIMEOUT).await;
+            self.engine.run_commands(&keys, &commands_of, 1, Effect::SameTwice, confirm, patience).await;
         for (rows, answer) in rows_of_key.iter().zip(answers) {
             for (number, place) in rows.iter().enumerate() {
                 results[*place] = row_result(&answer, number);
@@ -211,10 +270,10 @@ fn batch_write(
 
 /// What became of the row of that number among its key's rows.
 fn row_result(answer: &KeyReplies, number: usize) -> Result<(), RowRejected> {
-    let replies = answer.as_ref().map_err(|reason| RowRejected(reason.to_string()))?;
+    let replies = answer.as_ref().map_err(RowRejected::from)?;
     match replies.get(number).and_then(Reply::as_i64) {
         Some(1) => Ok(()),
-        _ => Err(RowRejected("the values were written, but the key did not get its TTL".to_owned())),
+        _ => Err(RowRejected::because("the values were written, but the key did not get its TTL")),
     }
 }
 

@@ -31,7 +31,7 @@ fn batch(rows: usize, features: usize, feature_type: Option<FeatureType>) -> Fea
     let columns: Vec<Column> = (0..features).map(column).collect();
     let ids: Arc<[EntityId]> = (0..rows).map(|row| EntityId::new(format!("u{row:06}")).unwrap()).collect();
     let mut builder = FeatureBatchBuilder::new(rows, Arc::new(Projection::new(columns)));
-    let block = builder.add_block(ReplyBlock { bytes: bytes.into(), spans });
+    let block = builder.add_block(ReplyBlock { bytes: bytes.into(), spans }, false);
     for row in 0..u32::try_from(rows).unwrap() {
         builder.place(row, block, row);
     }

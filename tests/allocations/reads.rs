@@ -8,7 +8,7 @@ use slotwise::model::limits::PIPELINE_COMMANDS_MAX;
 use slotwise::model::{EntityId, FeatureName, FeatureRow, FeatureValue, Projection};
 use slotwise::shard::RedisSettings;
 use slotwise::slot::{KeySet, Plan};
-use slotwise::store::{StoreOptions, Transport};
+use slotwise::store::{LoadOptions, StoreOptions, Transport};
 
 use crate::counting::{allocations, median, turn};
 use crate::support::features::{LONG, ids, kind};
@@ -64,8 +64,10 @@ async fn loaded_store() -> FeatureStore {
     let features: Vec<(FeatureName, FeatureValue)> =
         names.iter().map(|name| (name.clone(), FeatureValue::from("12.5"))).collect();
     let rows = ids("u", 0..IDS[2]).into_iter().map(|id| FeatureRow { id, features: features.clone() });
-    let report =
-        store.bulk_load(futures::stream::iter(rows), None, |_, written| written.unwrap()).await.unwrap();
+    let report = store
+        .bulk_load(futures::stream::iter(rows), LoadOptions::default(), |_, written| written.unwrap())
+        .await
+        .unwrap();
     assert_eq!(report.written, IDS[2] as u64);
     store
 }

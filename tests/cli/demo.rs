@@ -139,7 +139,7 @@ async fn a_demo_that_cannot_listen_drops_nothing() {
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
     run(&mut on_cluster(&prefix, ["load", "--synthetic", "5"]).await).exits(0);
     // An address of the documentation; no machine has it.
-    let args = ["demo", "--host", "192.0.2.1", "--redis-url", &cluster.urls()];
+    let args = ["demo", "--host", "192.0.2.1", "--insecure", "--redis-url", &cluster.urls()];
     let ran = run(&mut on_cluster(&prefix, args).await).exits(1);
     ran.says_in_one_line(&["can't listen on 192.0.2.1:8090"]);
     assert_eq!(count(cluster, &prefix).await, 5);

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod batch;
 mod batch_limits;
 mod cohort;
@@ -13,10 +14,13 @@ mod help;
 mod load;
 mod load_bad;
 mod one;
+mod password;
 mod program;
 mod redis;
+mod reset;
 mod schema;
 mod serve;
 mod serve_lost;
+mod shutdown;
 mod tls;
 mod unreachable;

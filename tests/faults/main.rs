@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 pub(crate) mod support;
 
+mod away;
 mod cancelled;
 mod failover;
 mod killed;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use slotwise::model::RowStatus;
 use slotwise::model::limits::WRITE_TIMEOUT;
+use slotwise::store::LoadOptions;
 
 use super::{LATE_MAX, Scene, cluster};
 use crate::support::canary::Canary;
@@ -85,9 +86,13 @@ async fn a_load_during_a_stall_writes_the_rows_of_the_other_shards_and_rejects_t
     cluster.pause_node(1).unwrap();
     let rows = futures::stream::iter(scene.ids.iter().map(|id| row(id, &[("v", "loaded")])));
     let (begun, canary) = (Instant::now(), Canary::start());
-    let report = scene.store.bulk_load(rows, None, |row, result| match result {
+    let report = scene.store.bulk_load(rows, LoadOptions::default(), |row, result| match result {
         Ok(()) => assert!(!away.contains(&row.id), "{}", row.id),
-        Err(why) => assert!(why.0.contains(&node.to_string()) && away.contains(&row.id), "{}: {why}", row.id),
+        Err(why) => assert!(
+            why.to_string().contains(&node.to_string()) && away.contains(&row.id),
+            "{}: {why}",
+            row.id
+        ),
     });
     let report = report.await.unwrap();
     assert!(begun.elapsed() < WRITE_TIMEOUT + LATE_MAX + canary.allowance(), "{:?}", begun.elapsed());

@@ -189,7 +189,11 @@ async fn a_bad_read_of_one_entity_is_told_where_it_is_wrong() {
             "invalid_id",
             "the id in the path: an entity id has 1025 bytes, the limit is 1024",
         ),
-        ("/v1/cluster?x=1".into(), "invalid_query", "unknown query parameter \"x\"; this route takes none"),
+        (
+            "/v1/cluster?x=1".into(),
+            "invalid_query",
+            "unknown query parameter \"x\"; this route takes timeout_ms",
+        ),
     ];
     for (path, code, message) in cases {
         assert_eq!(api.get(&path).await.error(), (400, code.to_owned(), message.to_owned()), "{path}");
@@ -232,7 +236,7 @@ async fn a_bad_write_is_told_where_it_is_wrong_and_writes_nothing() {
             r#"{"features":{"a":1},"ttl":9}"#,
             "invalid_body",
             "the body is not what this route takes: ttl: unknown field `ttl`, expected one of `features`, \
-             `ttl_seconds`, `entity` at line 1 column 25",
+             `ttl_seconds`, `timeout_ms`, `entity` at line 1 column 25",
         ),
         (
             r#"{"features":{"a":1},"ttl_seconds":1.5}"#,

@@ -73,7 +73,7 @@ async fn loads_have_a_bound_of_their_own() {
     let api = Api::with(options, StoreOptions::default()).await;
     let (status, code, message) = api.post("/v1/features/load", "").await.error();
     assert_eq!((status, code.as_str()), (503, "overloaded"));
-    assert_eq!(message, "0 loads are in flight, which is the limit; try again");
+    assert_eq!(message, "0 loads are under way, which is the limit; try again");
     assert_eq!(api.get("/v1/cluster").await.status, 200);
 }
 

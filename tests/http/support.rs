@@ -8,7 +8,7 @@ use slotwise::FeatureStore;
 use slotwise::http::{HttpOptions, HttpState, router};
 use slotwise::model::{EntityId, FeatureName, FeatureRow, FeatureValue};
 use slotwise::shard::RedisSettings;
-use slotwise::store::{EntityOptions, StoreOptions};
+use slotwise::store::{EntityOptions, LoadOptions, StoreOptions};
 use tower::ServiceExt;
 
 use super::cluster;
@@ -111,8 +111,10 @@ impl Api {
             |(name, value): &(&str, &str)| (FeatureName::new(*name).unwrap(), FeatureValue::from(*value));
         let row =
             FeatureRow { id: EntityId::new(id).unwrap(), features: features.iter().map(feature).collect() };
-        let report =
-            self.store.bulk_load(futures::stream::iter([row]), None, |_, result| result.unwrap()).await;
+        let report = self
+            .store
+            .bulk_load(futures::stream::iter([row]), LoadOptions::default(), |_, result| result.unwrap())
+            .await;
         assert_eq!(report.unwrap().written, 1);
     }
 

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use crate::cluster::{SOON, wait_until};
 use crate::support::{Answer, Api};
 
 fn read<T: DeserializeOwned>(answer: &Answer) -> T {
@@ -42,7 +43,7 @@ async fn answers_are_what_the_description_says() {
 }
 
 /// The API on a socket of its own; hands back its address, and what stops it.
-async fn serve(api: &Api, options: HttpOptions) -> (String, impl AsyncFnOnce()) {
+pub(crate) async fn serve(api: &Api, options: HttpOptions) -> (String, impl AsyncFnOnce()) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
@@ -114,4 +115,24 @@ async fn a_load_and_a_batch_work_over_a_socket() {
     assert_eq!(answer["summary"]["found"], 1_000);
     stop().await;
     api.clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_answered_when_all_connections_are_taken() {
+    let options = HttpOptions { connections_max: 2, ..HttpOptions::default() };
+    let api = Api::with(options.clone(), StoreOptions::default()).await;
+    let (url, stop) = serve(&api, options).await;
+    let held = [TcpStream::connect(&url[7..]).await.unwrap(), TcpStream::connect(&url[7..]).await.unwrap()];
+    let client = reqwest::Client::new();
+    for _ in 0..100 {
+        for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 404), ("/v1/cluster", 503)] {
+            let answer = client.get(format!("{url}{path}")).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            assert_eq!(answer.headers().contains_key("retry-after"), status == 503);
+        }
+    }
+    drop(held);
+    let answers = || async { client.get(format!("{url}/v1/cluster")).send().await.unwrap().status() == 200 };
+    wait_until("a place that is free again", SOON, answers).await;
+    stop().await;
 }

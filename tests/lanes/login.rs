@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use slotwise::model::limits::LANE_RECONNECT_PAUSE_MIN;
+use slotwise::model::limits::RECONNECT_PAUSE_MIN;
 
 use super::peer::{Conn, Peer};
 use super::support::{SOON, wait_until};
@@ -45,7 +45,7 @@ async fn a_node_that_refuses_is_not_asked_again_at_once() {
     let peer = says("-NOAUTH no\r\n").await;
     let (lanes, target) = (lanes().await, at(&peer.addr));
     let begun = Instant::now();
-    while begun.elapsed() < LANE_RECONNECT_PAUSE_MIN * 6 {
+    while begun.elapsed() < RECONNECT_PAUSE_MIN * 6 {
         read(&lanes, &target, &["k"]).await.unwrap_err();
         tokio::task::yield_now().await;
     }

@@ -27,7 +27,7 @@ async fn a_replica_answers_from_its_copy_when_it_is_asked_as_one_and_redirects_o
     .await;
 
     let lanes = LaneTransport::new(connected.clone(), 1);
-    let driver = ClusterTransport(connected);
+    let driver = ClusterTransport::connect(connected).await.unwrap();
     let expected: Vec<_> = keys.iter().map(|key| Some((*key).to_owned())).collect();
     for transport in [&lanes as &dyn ShardTransport, &driver] {
         let rows = read(transport, &Target::Replica(replica.addr().clone()), &keys).await.unwrap();

@@ -5,7 +5,7 @@ use slotwise::devcluster::{ClusterSpec, LocalCluster};
 use slotwise::model::RowStatus;
 use slotwise::shard::{RedisSettings, StreamingWrite};
 use slotwise::slot::Slot;
-use slotwise::store::{CohortMembers, CohortOptions, MoveDirection};
+use slotwise::store::{CohortMembers, CohortOptions, LoadOptions, MoveDirection};
 
 use super::{open, open_kind, refused};
 use crate::support::features::{
@@ -67,7 +67,7 @@ async fn the_documented_rules_for_reading_are_enough_also_while_a_slot_moves_and
 /// Does everything there is as a user with all documented rules.
 async fn assert_the_rules_are_enough(cluster: &LocalCluster, way: StreamingWrite) {
     let prefix = unique_prefix();
-    let rules: Vec<String> = (0..4).map(documented).collect();
+    let rules: Vec<String> = (0..6).map(documented).collect();
     let rules = format!("~{prefix}* ~members-{prefix} {}", rules.join(" "));
     let settings = user(cluster, "worker", &rules).await;
     let members = ids("u", 0..20);
@@ -80,12 +80,22 @@ async fn assert_the_rules_are_enough(cluster: &LocalCluster, way: StreamingWrite
     let members_set = CohortMembers::RedisSet { key: format!("members-{prefix}"), refresh: SOON };
     kind.cohorts = vec![CohortOptions { members: members_set, ..cohort("vip", &["vip"], Vec::new()) }];
 
+    let readiness = plain.readiness(SOON).await;
+    assert!(readiness.ready, "{readiness:?}");
     let everyone = ids("u", 0..100);
     let rows: Vec<_> = everyone.iter().map(|id| row(id, &[("b", "1")])).collect();
-    let report = plain.bulk_load(stream::iter(rows), Some(500), |row, result| {
-        assert!(result.is_ok(), "{}: {result:?}", row.id);
-    });
+    let report = plain.bulk_load(
+        stream::iter(rows),
+        LoadOptions { ttl_seconds: Some(500), ..LoadOptions::default() },
+        |row, result| {
+            assert!(result.is_ok(), "{}: {result:?}", row.id);
+        },
+    );
     assert_eq!(report.await.unwrap().written, 100);
+    let confirmed = LoadOptions { wait_replicas: 1, ..LoadOptions::default() };
+    let rows = stream::iter([row(&members[0], &[("b", "1")])]);
+    let refused = plain.bulk_load(rows, confirmed, |_, _| panic!("no row is decided")).await.unwrap_err();
+    assert!(refused.to_string().contains("wait_replicas: 1 are more than the 0 replicas"), "{refused}");
     plain.update_streaming(&members[0], &[feature("s", "1"), feature("t", "2")], None).await.unwrap();
     plain.update_batch_feature(&members[0], &names(&["c"])[0], "1".into()).await.unwrap();
     let batch = plain.batch_get_features(everyone.clone(), names(&["b"]), LONG).await.unwrap();

@@ -4,6 +4,7 @@ use futures::stream;
 use slotwise::FeatureStore;
 use slotwise::model::RowStatus;
 use slotwise::slot::Slot;
+use slotwise::store::LoadOptions;
 
 use super::open;
 use crate::support::certs::{TlsCluster, tls_cluster};
@@ -16,9 +17,13 @@ async fn assert_works(it: &TlsCluster, store: &FeatureStore, prefix: &str) {
     let oracle = Oracle::of(&it.cluster).await;
     let asked = ids("u", 0..1_000);
     let rows: Vec<_> = asked.iter().map(|id| row(id, &[("b", &**id)])).collect();
-    let report = store.bulk_load(stream::iter(rows), Some(500), |row, result| {
-        assert!(result.is_ok(), "{}: {result:?}", row.id);
-    });
+    let report = store.bulk_load(
+        stream::iter(rows),
+        LoadOptions { ttl_seconds: Some(500), ..LoadOptions::default() },
+        |row, result| {
+            assert!(result.is_ok(), "{}: {result:?}", row.id);
+        },
+    );
     assert_eq!(report.await.unwrap().written, 1_000);
     let batch = store.batch_get_features(asked.clone(), names(&["b", "absent"]), LONG).await.unwrap();
     for row in batch.rows() {

@@ -6,7 +6,7 @@ use slotwise::devcluster::{ClusterSpec, LocalCluster};
 use slotwise::model::{EntityId, FeatureClass, FeatureName, FeatureSpec, FeatureType, RowStatus, Schema};
 use slotwise::shard::StreamingWrite;
 use slotwise::slot::{NodeAddr, Slot};
-use slotwise::store::{EntityOptions, MoveDirection, MoveReport};
+use slotwise::store::{EntityOptions, LoadOptions, MoveDirection, MoveReport};
 
 use crate::support::features::{
     LONG, Oracle, assert_filled, cohort, feature, id, ids, kind, names, row, store, tags_on, value_of,
@@ -125,9 +125,13 @@ async fn assert_writes_land(cluster: &LocalCluster, way: StreamingWrite) {
         scene.store.update_streaming(id, &[feature("u", 1i64), feature("slow", 2i64)], None).await.unwrap();
     }
     let rows: Vec<_> = all.iter().map(|id| row(id, &[("b", &**id)])).collect();
-    let report = scene.store.bulk_load(stream::iter(rows), Some(500), |row, result| {
-        assert!(result.is_ok(), "{}: {result:?}", row.id);
-    });
+    let report = scene.store.bulk_load(
+        stream::iter(rows),
+        LoadOptions { ttl_seconds: Some(500), ..LoadOptions::default() },
+        |row, result| {
+            assert!(result.is_ok(), "{}: {result:?}", row.id);
+        },
+    );
     assert_eq!(report.await.unwrap().written, 220);
     scene.store.update_batch_feature(&all[0], &names(&["c"])[0], "1".into()).await.unwrap();
     scene.store.update_batch_feature(&all[1], &names(&["c"])[0], "1".into()).await.unwrap();

@@ -6,7 +6,7 @@ use futures::stream;
 use slotwise::FeatureStore;
 use slotwise::model::{FeatureClass, FeatureName, FeatureSpec, FeatureType, RowStatus, Schema};
 use slotwise::shard::RedisSettings;
-use slotwise::store::{EntityOptions, RequestError, StoreOptions};
+use slotwise::store::{EntityOptions, LoadOptions, RequestError, StoreOptions};
 
 use crate::support::features::{Oracle, feature, id, kind, names, options, row, store};
 use crate::support::{shared_cluster, unique_prefix};
@@ -112,7 +112,7 @@ async fn a_bulk_load_rejects_the_rows_that_break_the_schema_and_writes_the_other
     let said = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&said);
     let report = store
-        .bulk_load(stream::iter(rows), None, move |row, result| {
+        .bulk_load(stream::iter(rows), LoadOptions::default(), move |row, result| {
             let said = result.map_err(|rejected| rejected.to_string());
             heard.lock().unwrap().push((row.id.to_string(), said));
         })

@@ -3,7 +3,7 @@
 use futures::stream;
 use slotwise::FeatureStore;
 use slotwise::model::{EntityId, FeatureRow, FeatureValue, limits};
-use slotwise::store::{LoadReport, RequestError};
+use slotwise::store::{LoadOptions, LoadReport, RequestError};
 
 use crate::support::features::{Oracle, cohort, feature, id, ids, kind, row, store, value_of};
 use crate::support::{shared_cluster, unique_prefix};
@@ -18,7 +18,10 @@ async fn load(
     let on_row = |row: FeatureRow, result: Result<(), slotwise::store::RowRejected>| {
         heard.push((row.id, result.err().map(|rejected| rejected.to_string())));
     };
-    let report = store.bulk_load(stream::iter(rows), ttl, on_row).await.unwrap();
+    let report = store
+        .bulk_load(stream::iter(rows), LoadOptions { ttl_seconds: ttl, ..LoadOptions::default() }, on_row)
+        .await
+        .unwrap();
     (report, heard)
 }
 
@@ -132,7 +135,12 @@ async fn a_ttl_out_of_range_is_refused_and_nothing_is_written() {
     let (oracle, store) = (Oracle::of(cluster).await, store(cluster, kind(&prefix)).await);
     for ttl in [0, limits::TTL_SECONDS_MAX + 1, u64::MAX] {
         let rows = stream::iter(vec![row(&id("u"), &[("v", "1")])]);
-        let error = store.bulk_load(rows, Some(ttl), |_, _| panic!("no row is decided")).await.unwrap_err();
+        let error = store
+            .bulk_load(rows, LoadOptions { ttl_seconds: Some(ttl), ..LoadOptions::default() }, |_, _| {
+                panic!("no row is decided")
+            })
+            .await
+            .unwrap_err();
         assert!(matches!(error, RequestError::Ttl { given, .. } if given == ttl));
         let error = store.update_streaming(&id("u"), &[feature("v", "1")], Some(ttl)).await.unwrap_err();
         assert!(error.to_string().contains(&format!("ttl_seconds: {ttl}")), "{error}");

@@ -8,6 +8,7 @@
 pub(crate) mod canary;
 pub(crate) mod certs;
 pub(crate) mod features;
+pub(crate) mod proxy;
 pub(crate) mod slots;
 
 use std::future::Future;
@@ -84,6 +85,15 @@ pub(crate) async fn wait_until<F: Future<Output = bool>>(
     while !condition().await {
         assert!(begun.elapsed() < limit, "not within {limit:?}: {what}");
         tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Appends a row to the table of `make chaos`, where that runs.
+pub(crate) fn report_row(row: &str) {
+    use std::io::Write;
+    if let Some(path) = std::env::var_os("SLOTWISE_CHAOS_TABLE") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(format!("{row}\n").as_bytes()).unwrap();
     }
 }
 

@@ -5,7 +5,7 @@ use crate::source::{Source, rust_files};
 use crate::{Allowed, Violation, assert_none, except};
 
 /// A crate, and where it may be named.
-const FENCES: [(&str, Where); 17] = [
+const FENCES: [(&str, Where); 19] = [
     ("redis", Where::Only(&["src/shard/"])),
     ("rustls", Where::Only(&["src/shard/"])),
     ("rustls_native_certs", Where::Only(&["src/shard/"])),
@@ -16,6 +16,8 @@ const FENCES: [(&str, Where); 17] = [
     ("tower", Where::Only(&["src/http/"])),
     ("tower_http", Where::Only(&["src/http/"])),
     ("utoipa", Where::Only(&["src/http/"])),
+    ("sha2", Where::Only(&["src/http/"])),
+    ("subtle", Where::Only(&["src/http/"])),
     ("arrow_array", Where::Only(&["src/encode/"])),
     ("arrow_buffer", Where::Only(&["src/encode/"])),
     ("arrow_ipc", Where::Only(&["src/encode/"])),
@@ -83,4 +85,23 @@ fn a_crate_outside_its_fence_is_seen() {
     ] {
         assert_eq!(count(path, text), 0, "{path}: {text}");
     }
+}
+
+/// Where a prefix may be emptied: the demo asks for it, the store does it.
+const EMPTIERS: [&str; 2] = ["src/cli/demo.rs", "src/store/"];
+
+/// Calls of the method that deletes everything under a prefix.
+fn emptiers(files: &[Source]) -> Vec<Violation> {
+    let others = files.iter().filter(|file| !EMPTIERS.iter().any(|place| file.path.starts_with(place)));
+    let calls = others.filter(|file| file.tokens().to_string().replace(' ', "").contains(".reset().await"));
+    calls.map(|file| Violation::new(&file.path, "empties a prefix")).collect()
+}
+
+#[test]
+fn nobody_but_the_demo_empties_a_prefix() {
+    assert_none(&emptiers(&rust_files(&["src"])));
+    let count = |path: &str, text: &str| emptiers(&[Source::new(path, text)]).len();
+    assert_eq!(count("src/http/features.rs", "async fn f(s: &S) { s . reset ( ) . await }"), 1);
+    assert_eq!(count("src/cli/demo.rs", "async fn f(s: &S) { s.reset().await } // .reset()"), 0);
+    assert!(!rust_files(&["src"]).iter().all(|file| !file.text.contains(".reset()")), "the demo has one");
 }

@@ -10,6 +10,7 @@ use crate::{Allowed, Violation, assert_none, except};
 const SLEEPERS: &[Allowed] = &[
     ("tests/support/mod.rs", "the pause between two looks at a condition"),
     ("tests/support/canary.rs", "measures how late this machine wakes a thread"),
+    ("tests/support/proxy.rs", "delays bytes, as a slow network does"),
 ];
 
 /// Calls of `todo!` and the like, and tests that are skipped.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::routing::get;
+use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -12,6 +13,9 @@ use super::*;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 /// Far more than anything here takes; reached only where a promise is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// More than the sockets of both sides hold.
+const LARGE_BYTES: usize = 64 << 20;
 
 struct Running {
     address: SocketAddr,
@@ -35,6 +39,7 @@ async fn start(options: HttpOptions) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (tell, handled) = mpsc::channel(100);
+    let tell_large = tell.clone();
     let (go, wait) = watch::channel(false);
     let handler = move || {
         let (tell, mut wait) = (tell.clone(), wait.clone());
@@ -45,7 +50,21 @@ async fn start(options: HttpOptions) -> Running {
             "done"
         }
     };
-    let router = Router::new().route("/", get(handler));
+    let large = {
+        let tell = tell_large;
+        move || {
+            let end = OnDrop(tell.clone());
+            let piece = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+            let pieces = futures::stream::iter(0..LARGE_BYTES >> 20).map(move |_| {
+                let _ = &end;
+                Ok::<_, io::Error>(piece.clone())
+            });
+            std::future::ready(axum::body::Body::from_stream(pieces))
+        }
+    };
+    let is_crowded = |crowded: Option<Extension<Crowded>>| std::future::ready(crowded.is_some().to_string());
+    let router =
+        Router::new().route("/", get(handler)).route("/large", get(large)).route("/crowded", get(is_crowded));
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(async move {
         let shutdown = async {
@@ -153,8 +172,9 @@ async fn a_client_that_never_ends_its_header_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_waits_for_a_place() {
-    let mut running = start(HttpOptions { connections_max: 1, ..patient() }).await;
+async fn a_connection_beyond_all_limits_waits_for_a_place() {
+    let options = HttpOptions { connections_max: 1, health_connections_max: 0, ..patient() };
+    let mut running = start(options).await;
     let first = running.request().await;
     let mut second = running.connect().await;
     second.write_all(REQUEST).await.unwrap();
@@ -162,4 +182,39 @@ async fn a_connection_beyond_the_limit_waits_for_a_place() {
     drop(first);
     assert_eq!(running.next_handled().await, Some(false));
     assert_eq!(running.next_handled().await, Some(true));
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_is_answered_once_and_told_apart() {
+    let options = HttpOptions { connections_max: 1, health_connections_max: 1, ..patient() };
+    let mut running = start(options).await;
+    let _first = running.request().await;
+    for _ in 0..3 {
+        let mut more = running.connect().await;
+        more.write_all(b"GET /crowded HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let answer = rest(more).await;
+        assert!(answer.contains("connection: close") && answer.ends_with("true"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_beyond_its_limits_is_refused() {
+    let options = HttpOptions { headers_max: 4, header_bytes_max: 10_000, ..patient() };
+    let running = start(options).await;
+    for header in ["a: 1\r\n".repeat(5), format!("a: {}\r\n", "1".repeat(10_000))] {
+        let mut stream = running.connect().await;
+        stream.write_all(format!("GET / HTTP/1.1\r\n{header}\r\n").as_bytes()).await.unwrap();
+        let answer = rest(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_its_answer_is_cut_off() {
+    let options = HttpOptions { write_timeout: Duration::from_millis(50), ..patient() };
+    let mut running = start(options).await;
+    let mut stream = running.connect().await;
+    stream.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert_eq!(running.next_handled().await, Some(false), "its answer is dropped");
+    assert!(rest(stream).await.len() < LARGE_BYTES);
 }

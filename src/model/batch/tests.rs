@@ -24,8 +24,8 @@ fn block(values: &[Option<&str>]) -> ReplyBlock {
 #[test]
 fn rows_come_back_in_the_order_asked_with_their_status() {
     let mut builder = FeatureBatchBuilder::new(3, Arc::new(Projection::untyped(names(&["x", "y"]))));
-    let late = builder.add_block(block(&[None, None]));
-    let early = builder.add_block(block(&[Some("1"), Some(""), None, Some("2")]));
+    let late = builder.add_block(block(&[None, None]), false);
+    let early = builder.add_block(block(&[Some("1"), Some(""), None, Some("2")]), false);
     builder.place(0, early, 0);
     builder.place(1, early, 1);
     builder.place(2, late, 0);
@@ -66,7 +66,7 @@ fn a_default_stands_in_for_an_absent_value_but_never_for_one_that_could_not_be_r
         .map(|name| Column { default: Some("0".into()), ..Column::untyped(FeatureName::new(name).unwrap()) })
         .into();
     let mut builder = FeatureBatchBuilder::new(3, Arc::new(Projection::new(columns)));
-    let read = builder.add_block(block(&[Some("7"), None, None, None]));
+    let read = builder.add_block(block(&[Some("7"), None, None, None]), false);
     builder.place(0, read, 0);
     builder.place(1, read, 1);
     let batch = builder.finish(names(&["a", "b", "c"]), None, 1, &UnavailableReason::SlotUncovered);

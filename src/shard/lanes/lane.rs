@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::model::ReplyBlock;
-use crate::model::limits::{LANE_BYTES_IN_FLIGHT_MAX, LANE_RECONNECT_PAUSE_MIN, LANE_REQUESTS_WAITING_MAX};
+use crate::model::limits::{LANE_BYTES_IN_FLIGHT_MAX, LANE_REQUESTS_WAITING_MAX, RECONNECT_PAUSE_MIN};
 use crate::slot::NodeAddr;
 
 use super::super::fault::{KeyFault, PipelineFault};
@@ -50,7 +50,7 @@ struct Ending(Arc<OnceLock<End>>);
 impl Drop for Ending {
     fn drop(&mut self) {
         let reason = || "its task stopped".into();
-        self.0.get_or_init(|| End { reason: reason(), at: Instant::now(), pause: LANE_RECONNECT_PAUSE_MIN });
+        self.0.get_or_init(|| End { reason: reason(), at: Instant::now(), pause: RECONNECT_PAUSE_MIN });
     }
 }
 
@@ -143,7 +143,7 @@ impl Life {
     async fn run(self, mut requests: mpsc::Receiver<Box<Request>>) {
         let over = self.serve(&mut requests).await;
         let Err(reason) = over.why else { return };
-        if over.served || self.pause == LANE_RECONNECT_PAUSE_MIN {
+        if over.served || self.pause == RECONNECT_PAUSE_MIN {
             tracing::warn!(node = %self.node, %reason, "a lane ended");
         } else {
             // Said already, when it could not be reached the first time.

@@ -1,7 +1,7 @@
 //! Direct lanes: a few pipelined connections per node that carry reads and nothing else. The requests of all callers
 //! share them; replies are scanned where they arrived, into spans.
 //!
-//! The cluster connection stays in charge of everything else: topology, writes, administration.
+//! The topology, writes and administration have connections of their own.
 
 mod connect;
 mod encode;
@@ -74,10 +74,6 @@ impl ShardTransport for LaneTransport {
 
     fn request_refresh(&self) {
         self.cluster.request_refresh();
-    }
-
-    fn note_silence(&self) {
-        self.request_refresh();
     }
 
     fn read<'a>(

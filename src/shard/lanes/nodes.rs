@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ahash::AHashMap;
 
-use crate::model::limits::{LANE_NODES_MAX, LANE_RECONNECT_PAUSE_MAX, LANE_RECONNECT_PAUSE_MIN};
+use crate::model::limits::{LANE_NODES_MAX, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN};
 use crate::slot::{NodeAddr, Topology};
 
 use super::super::fault::PipelineFault;
@@ -50,7 +50,7 @@ impl NodeLanes {
             if nodes.len() >= LANE_NODES_MAX {
                 nodes.clear();
             }
-            let open = |_| Arc::new(self.open(node, role, LANE_RECONNECT_PAUSE_MIN));
+            let open = |_| Arc::new(self.open(node, role, RECONNECT_PAUSE_MIN));
             nodes.insert(node.clone(), (0..self.per_node).map(open).collect());
         }
         let (mut failed, mut replaced) = (None, false);
@@ -61,7 +61,7 @@ impl NodeLanes {
                 failed = Some(PipelineFault::not_sent(&end.reason));
                 continue;
             }
-            let pause = (end.pause * 2).clamp(LANE_RECONNECT_PAUSE_MIN, LANE_RECONNECT_PAUSE_MAX);
+            let pause = (end.pause * 2).clamp(RECONNECT_PAUSE_MIN, RECONNECT_PAUSE_MAX);
             *lane = Arc::new(self.open(node, role, pause));
             replaced = true;
         }
@@ -75,17 +75,14 @@ impl NodeLanes {
 
     /// Lets go of the lanes to nodes that are not in `topology`; what is under way on them goes on.
     pub(super) fn sort_out(&self, topology: &Topology) {
-        let version = topology.version();
+        let version = topology.since();
         if self.sorted_out.load(Ordering::Relaxed) >= version
             || self.sorted_out.fetch_max(version, Ordering::Relaxed) >= version
         {
             return;
         }
-        let known = |node: &NodeAddr| {
-            topology.shards().iter().any(|shard| shard.primary == *node || shard.replicas.contains(node))
-        };
         for nodes in [&self.primaries, &self.replicas] {
-            nodes.lock().unwrap_or_else(PoisonError::into_inner).retain(|node, _| known(node));
+            nodes.lock().unwrap_or_else(PoisonError::into_inner).retain(|node, _| topology.has(node));
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::shard::{ShardRead, ShardRows};
+use crate::shard::{InFlight, ShardRead, ShardRows};
 use crate::slot::{Shard, Slot, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -51,18 +51,19 @@ impl ShardOperation for Script {
         &'a self,
         target: &'a Target,
         keys: &'a [KeyNumber],
-        place: InFlight,
+        admission: &'a Admission<'a>,
     ) -> BoxFuture<'a, Result<Outcome<()>, PipelineFault>> {
-        let says: Vec<Says> = {
+        let next = |keys: &[KeyNumber]| {
             let (mut answers, mut asked) = (self.answers.lock().unwrap(), self.asked.lock().unwrap());
             let mut next = |key: &KeyNumber| {
                 *asked.entry(*key).or_default() += 1;
                 answers.get_mut(key).and_then(VecDeque::pop_front).unwrap_or(Says::Value)
             };
-            keys.iter().map(&mut next).collect()
+            keys.iter().map(&mut next).collect::<Vec<Says>>()
         };
         Box::pin(async move {
-            let _place = place;
+            let (_passage, _place) = admission.pass(target.node(), keys.len()).await;
+            let says = next(keys);
             if says.contains(&Says::Silence) {
                 std::future::pending::<()>().await;
             }
@@ -108,8 +109,6 @@ impl ShardTransport for Still {
     }
 
     fn request_refresh(&self) {}
-
-    fn note_silence(&self) {}
 
     fn read<'a>(&'a self, _: ShardRead<'a>, _: InFlight) -> BoxFuture<'a, Result<ShardRows, PipelineFault>> {
         unreachable!("the script answers")
