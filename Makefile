@@ -9,7 +9,7 @@ WITH_REDIS = folder="$$(scripts/redis.sh)" && export SLOTWISE_REDIS_SERVER="$$fo
 # The same, but only one that speaks TLS will do.
 WITH_TLS_REDIS = folder="$$(scripts/redis.sh --tls)" && export SLOTWISE_REDIS_SERVER="$$folder/redis-server" &&
 
-.PHONY: help demo test bench bench-report fuzz lint ci redis build check-old-server check-arrow check-cpu
+.PHONY: help demo test chaos bench bench-report fuzz lint ci redis build check-old-server check-arrow check-openapi check-cpu
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -22,6 +22,9 @@ demo: ## Start a real local cluster with features in it, and serve them (ARGS="-
 test: ## Run every test, on real servers
 	@$(WITH_TLS_REDIS) $(CARGO) test
 
+chaos: ## Break a local cluster in every way that is promised to be survived, and print the table of docs/RELIABILITY.md
+	@$(WITH_REDIS) scripts/chaos.sh $(SCENARIO)
+
 bench: ## Run every benchmark (SLOTWISE_REDIS_URL: against that cluster)
 	@$(WITH_REDIS) $(CARGO) bench
 
@@ -31,14 +34,15 @@ fuzz: ## Feed the reply scanner with what no server sends, for FUZZ_SECONDS=60
 bench-report: ## Run the benches of docs/BENCHMARKS.md one after the other, into benches/results (BENCHES="http_cpu …")
 	@$(WITH_REDIS) scripts/bench-report.sh $(BENCHES)
 
-lint: ## Formatting, lints, documentation, shell scripts
+lint: ## Formatting, lints, documentation, shell scripts, licences and sources of dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
+	@scripts/deny.sh
 
-ci: lint test check-old-server check-arrow check-cpu ## What CI runs
+ci: lint test check-old-server check-arrow check-openapi check-cpu ## What CI runs
 
 redis: ## Find or build a suitable server, with TLS; the last line is its folder
 	@scripts/redis.sh --tls
@@ -51,6 +55,9 @@ check-old-server: ## A server that is too old is refused by name (needs one: SLO
 
 check-arrow: ## What pyarrow reads back is what was written (needs python3 with venv and pip)
 	@$(CARGO) build --quiet && $(WITH_REDIS) scripts/check-arrow.sh "$${CARGO_TARGET_DIR:-target}/debug/slotwise"
+
+check-openapi: ## The API does what /openapi.json says, tried by schemathesis (needs python3 with venv and pip)
+	@$(CARGO) build --quiet && $(WITH_REDIS) scripts/check-openapi.sh "$${CARGO_TARGET_DIR:-target}/debug/slotwise"
 
 check-cpu: ## CPU per entity of batches, of single reads and of the server, and their rates, within their limits
 	@$(WITH_REDIS) for bench in cpu_per_entity http_cpu single_reads; do $(CARGO) bench --quiet --bench $$bench -- --check; done
