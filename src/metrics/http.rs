@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use hashbrown::{Equivalent, HashMap};
 use metrics::{Counter, Histogram};
 
-use super::{HTTP_DURATION, HTTP_REQUESTS};
+use super::{HTTP_DURATION, HTTP_DURATION_RECENT, HTTP_REQUESTS, counter, histogram};
 
 /// The metrics of HTTP requests. Labels are closed sets, and so is this.
 #[derive(Default)]
@@ -31,6 +31,7 @@ struct Labels<'a> {
 struct Handles {
     requests: Counter,
     duration: Histogram,
+    recent: Histogram,
 }
 
 impl Equivalent<Kept> for Labels<'_> {
@@ -63,17 +64,16 @@ impl Kept {
 
 impl Handles {
     fn new(Labels { route, method, status }: Labels<'_>) -> Self {
-        let (route, method) = (route.to_owned(), method.to_owned());
-        let of_both = [("route", route.clone()), ("method", method.clone())];
-        let of_all = [("route", route), ("method", method), ("status", status.to_string())];
         Self {
-            requests: metrics::counter!(HTTP_REQUESTS.name, &of_all),
-            duration: metrics::histogram!(HTTP_DURATION.name, &of_both),
+            requests: counter(&HTTP_REQUESTS, [route, method, &status.to_string()]),
+            duration: histogram(&HTTP_DURATION, [route, method]),
+            recent: histogram(&HTTP_DURATION_RECENT, [route, method]),
         }
     }
 
     fn count(&self, seconds: f64) {
         self.requests.increment(1);
         self.duration.record(seconds);
+        self.recent.record(seconds);
     }
 }

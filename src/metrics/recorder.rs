@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use super::{ALL, Kind};
 
-/// Quantiles of every summary.
+/// Quantiles of the last minute.
 const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
 /// How often samples are folded in, so that memory stays bounded where nobody scrapes.
-pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why metrics can't be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -34,12 +34,20 @@ impl MetricsPage {
 
 /// Installs the process's recorder and describes every metric. Errors where there is one already.
 pub fn install() -> Result<MetricsPage, MetricsError> {
-    let handle = PrometheusBuilder::new().set_quantiles(&QUANTILES)?.install_recorder()?;
+    let mut builder = PrometheusBuilder::new().set_quantiles(&QUANTILES)?;
+    for metric in ALL {
+        if let Kind::Histogram(buckets) = metric.kind {
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets.bounds())?;
+        }
+    }
+    let handle = builder.install_recorder()?;
     for metric in ALL {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
-            Kind::Summary => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
+            Kind::Histogram(_) | Kind::Recent => {
+                metrics::describe_histogram!(metric.name, metric.unit, metric.help);
+            }
         }
     }
     Ok(MetricsPage(handle))

@@ -298,7 +298,7 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
             }
         }
         for (kind, keys) in unsettled.kinds {
-            metrics::counter_by(&metrics::REDIRECTS, "kind", kind).increment(keys);
+            metrics::counter(&metrics::REDIRECTS, [kind]).increment(keys);
         }
         for (target, keys) in unsettled.redirected {
             for keys in keys.chunks(self.fan_out.chunk_keys_max) {

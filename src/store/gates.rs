@@ -98,9 +98,7 @@ impl Gate {
     }
 
     fn passed(self: Arc<Self>, keys: usize, permit: Option<OwnedSemaphorePermit>) -> (Passage, InFlight) {
-        self.metrics.in_flight.increment(1.0);
-        self.metrics.pipelines.increment(1);
-        self.metrics.keys.increment(keys as u64);
+        self.metrics.begin(keys);
         let place = permit.map_or_else(InFlight::uncounted, InFlight::new);
         (Passage { gate: self, keys, started: Instant::now(), over: false }, place)
     }
@@ -127,8 +125,7 @@ impl Drop for Passage {
         if !self.over {
             self.gate.health.given_up(self.keys, took);
         }
-        self.gate.metrics.duration.record(took.as_secs_f64());
-        self.gate.metrics.in_flight.decrement(1.0);
+        self.gate.metrics.end(took);
     }
 }
 

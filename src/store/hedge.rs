@@ -20,7 +20,7 @@ impl HedgeBudget {
         Self {
             percent: i64::from(options.budget_percent),
             hundredths: AtomicI64::new(0),
-            hedged: metrics::counter(&metrics::HEDGED_KEYS),
+            hedged: metrics::counter(&metrics::HEDGED_KEYS, []),
         }
     }
 

@@ -183,7 +183,8 @@ fn merge(batch: &mut FeatureBatchBuilder, settled: Settled<'_, ReadRows>) {
 /// What is counted per batch; looked up once.
 pub(super) struct ReadMetrics {
     duration: ::metrics::Histogram,
-    entities: ::metrics::Counter,
+    recent: ::metrics::Histogram,
+    entities: ::metrics::Histogram,
     rows: [::metrics::Counter; 4],
     stale: ::metrics::Counter,
 }
@@ -191,16 +192,18 @@ pub(super) struct ReadMetrics {
 impl ReadMetrics {
     pub(super) fn new() -> Self {
         Self {
-            duration: metrics::summary(&metrics::BATCH_DURATION),
-            entities: metrics::counter(&metrics::BATCH_ENTITIES),
-            rows: RowStatus::ALL.map(|status| metrics::counter_by(&metrics::ROWS, "status", status.as_str())),
-            stale: metrics::counter(&metrics::ROWS_STALE),
+            duration: metrics::histogram(&metrics::READ_DURATION, ["batch"]),
+            recent: metrics::histogram(&metrics::READ_DURATION_RECENT, ["batch"]),
+            entities: metrics::histogram(&metrics::READ_ENTITIES, ["batch"]),
+            rows: RowStatus::ALL.map(|status| metrics::counter(&metrics::ROWS, [status.as_str()])),
+            stale: metrics::counter(&metrics::ROWS_STALE, []),
         }
     }
 
     fn record(&self, batch: &FeatureBatch, elapsed: Duration) {
         self.duration.record(elapsed.as_secs_f64());
-        self.entities.increment(batch.len() as u64);
+        self.recent.record(elapsed.as_secs_f64());
+        self.entities.record(batch.len() as f64);
         for status in RowStatus::ALL {
             let rows = batch.summary().of(status) as u64;
             if rows > 0 {
@@ -212,7 +215,7 @@ impl ReadMetrics {
         }
         if batch.summary().unavailable > 0 {
             for reason in batch.rows().filter_map(|row| row.reason) {
-                metrics::counter_by(&metrics::ROWS_UNAVAILABLE, "reason", reason.kind()).increment(1);
+                metrics::counter(&metrics::ROWS_UNAVAILABLE, [reason.kind()]).increment(1);
             }
         }
     }

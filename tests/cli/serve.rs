@@ -49,23 +49,27 @@ async fn a_server_answers_batches_counts_them_and_ends_on_sigterm() {
 
     let page = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
     let p = |quantile: &str| {
-        metric(&page, &format!("slotwise_batch_duration_seconds{{quantile=\"{quantile}\"}}"))
+        metric(
+            &page,
+            &format!("slotwise_read_duration_recent_seconds{{kind=\"batch\",quantile=\"{quantile}\"}}"),
+        )
     };
     assert!(0.0 < p("0.5") && p("0.5") <= p("0.99") && p("0.99") <= p("0.999"), "{page}");
-    assert!(metric(&page, "slotwise_batch_duration_seconds_count") >= 5.0);
-    assert!(page.contains("# TYPE slotwise_batch_duration_seconds summary"), "{page}");
+    assert!(metric(&page, "slotwise_read_duration_seconds_count{kind=\"batch\"}") >= 5.0);
+    assert!(page.contains("# TYPE slotwise_read_duration_seconds histogram"), "{page}");
     for (status, rows) in [("found", 1500.0), ("missing", 5.0), ("partial", 0.0), ("unavailable", 0.0)] {
         assert_eq!(metric(&page, &format!("slotwise_rows_total{{status=\"{status}\"}}")), rows);
     }
     for shard in shared_cluster().await.addrs() {
         let labels = format!("shard=\"{shard}\",operation=\"read\"");
         let of = |quantile: &str| {
-            let series =
-                format!("slotwise_shard_pipeline_duration_seconds{{{labels},quantile=\"{quantile}\"}}");
+            let series = format!(
+                "slotwise_shard_pipeline_duration_recent_seconds{{{labels},quantile=\"{quantile}\"}}"
+            );
             metric(&page, &series)
         };
         assert!(0.0 < of("0.5") && of("0.5") <= of("0.999"), "{page}");
-        assert_eq!(metric(&page, &format!("slotwise_shard_pipelines_total{{{labels}}}")), 5.0);
+        assert_eq!(metric(&page, &format!("slotwise_shard_pipeline_commands_count{{{labels}}}")), 5.0);
     }
 
     server.send(Signal::SIGTERM);
@@ -91,7 +95,9 @@ async fn a_batch_of_one_cohort_is_one_pipeline() {
     let page = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
     let pipelines: f64 = page
         .lines()
-        .filter(|line| line.starts_with("slotwise_shard_pipelines_total{") && line.contains("\"read\""))
+        .filter(|line| {
+            line.starts_with("slotwise_shard_pipeline_commands_count{") && line.contains("\"read\"")
+        })
         .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
         .sum();
     assert_eq!(pipelines, 1.0, "{page}");

@@ -55,8 +55,8 @@ async fn a_batch_of_one_cohorts_members_is_one_pipeline_to_one_shard() {
             ])
             .await;
     }
-    let pipelines = || sum(page, "slotwise_shard_pipelines_total", &READ);
-    let keys = || sum(page, "slotwise_shard_pipeline_keys_total", &READ);
+    let pipelines = || sum(page, "slotwise_shard_pipeline_commands_count", &READ);
+    let keys = || sum(page, "slotwise_shard_pipeline_commands_sum", &READ);
     let before = (pipelines(), keys());
     let batch = store.batch_get_features(members, names(&["v"]), LONG).await.unwrap();
     assert_filled(&batch);
@@ -71,9 +71,9 @@ async fn members_of_a_cohort_with_three_tags_are_three_pipelines_at_most() {
     let members = ids("m", 0..500);
     let vip = cohort("vip", &["a", "b", "c"], members.clone());
     let store = store(cluster, EntityOptions { cohorts: vec![vip], ..kind(&prefix) }).await;
-    let before = sum(page, "slotwise_shard_pipelines_total", &READ);
+    let before = sum(page, "slotwise_shard_pipeline_commands_count", &READ);
     store.batch_get_features(members, names(&["v"]), LONG).await.unwrap();
-    let sent = sum(page, "slotwise_shard_pipelines_total", &READ) - before;
+    let sent = sum(page, "slotwise_shard_pipeline_commands_count", &READ) - before;
     assert!((1..=3).contains(&sent), "{sent}");
 }
 
@@ -85,12 +85,12 @@ async fn an_id_asked_for_twice_is_read_once_and_answered_twice() {
     let distinct = ids("u", 0..100);
     oracle.fill(&prefix, &distinct).await;
     let asked: Vec<_> = (0..1_000).map(|n| distinct[n * 37 % 100].clone()).collect();
-    let (keys, commands) = (sum(page, "slotwise_shard_pipeline_keys_total", &READ), oracle.hmgets().await);
+    let (keys, commands) = (sum(page, "slotwise_shard_pipeline_commands_sum", &READ), oracle.hmgets().await);
     let batch = store.batch_get_features(asked.clone(), names(&["v"]), LONG).await.unwrap();
     assert_eq!(batch.ids(), asked);
     assert_filled(&batch);
     assert_eq!(batch.summary().found, 1_000);
-    assert_eq!(sum(page, "slotwise_shard_pipeline_keys_total", &READ) - keys, 100);
+    assert_eq!(sum(page, "slotwise_shard_pipeline_commands_sum", &READ) - keys, 100);
     assert_eq!(oracle.hmgets().await - commands, 100);
     assert_transport(cluster).await;
 }
@@ -101,9 +101,9 @@ async fn no_pipeline_is_longer_than_the_limit_and_none_is_sent_in_vain() {
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
     let options = StoreOptions { pipeline_commands_max: 50, ..options() };
     let store = store_with(cluster, kind(&prefix), options).await;
-    let before = sum(page, "slotwise_shard_pipelines_total", &READ);
+    let before = sum(page, "slotwise_shard_pipeline_commands_count", &READ);
     store.batch_get_features(ids("u", 0..1_000), names(&["v"]), LONG).await.unwrap();
-    let sent = sum(page, "slotwise_shard_pipelines_total", &READ) - before;
+    let sent = sum(page, "slotwise_shard_pipeline_commands_count", &READ) - before;
     assert!((20..=22).contains(&sent), "1,000 keys on three shards, 50 a pipeline: {sent}");
     assert_eq!(sum(page, "slotwise_shard_pipelines_in_flight", &READ), 0);
 }
@@ -116,13 +116,13 @@ async fn a_refused_read_sends_nothing() {
     let options = StoreOptions { batch_ids_max: 10, ..options() };
     let entity = EntityOptions { cohorts: vec![vip], ..kind(&prefix) };
     let (oracle, store) = (Oracle::of(cluster).await, store_with(cluster, entity, options).await);
-    let before = (sum(page, "slotwise_shard_pipelines_total", &[]), oracle.hmgets().await);
+    let before = (sum(page, "slotwise_shard_pipeline_commands_count", &[]), oracle.hmgets().await);
     let read = |ids: Vec<_>, timeout| store.batch_get_features(ids, names(&["v"]), timeout);
     read(ids("u", 0..11), None).await.unwrap_err();
     read(ids("u", 0..1), Some(Duration::ZERO)).await.unwrap_err();
     let error = read(vec![id("good"), id("{vip}:u")], None).await.unwrap_err().to_string();
     assert!(error.contains("{vip}:u") && error.contains('1'), "the place in the request is named: {error}");
-    assert_eq!((sum(page, "slotwise_shard_pipelines_total", &[]), oracle.hmgets().await), before);
+    assert_eq!((sum(page, "slotwise_shard_pipeline_commands_count", &[]), oracle.hmgets().await), before);
 }
 
 #[tokio::test]

@@ -1,0 +1,64 @@
+//! `docs/METRICS.md`, made from the declarations.
+
+use std::fmt::Write;
+
+use metrics::Unit;
+
+use super::{ALL, Buckets, Kind, Metric};
+
+const HEAD: &str = "\
+# Metrics
+
+Made from `src/metrics/declared.rs`: `UPDATE_DOCS=1 cargo test --lib docs_are_up_to_date`.
+
+`GET /metrics` shows them in Prometheus' text format. Units are base units; labels are closed sets, node addresses,
+patterns of routes and names of the schema, never ids. Metrics whose name ends in `_recent_seconds` are quantiles of this
+process's own last minute, for `curl`; they can't be added up over processes, histograms can.
+
+| metric | kind | labels | what it says |
+|---|---|---|---|
+";
+
+/// The page, in Markdown.
+pub fn markdown() -> String {
+    let mut page = HEAD.to_owned();
+    for Metric { name, kind, unit, labels, help } in ALL {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+            Kind::Recent => "summary",
+        };
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let unit = match unit {
+            Unit::Seconds => "seconds",
+            Unit::Bytes => "bytes",
+            _ => "count",
+        };
+        // A String never fails to be written to.
+        let _ = writeln!(page, "| `{name}` | {kind}, {unit} | {} | {help} |", labels.join(", "));
+    }
+    page.push_str("\n## Bounds of histograms\n\n");
+    for (buckets, name) in [(Buckets::Latency, "Durations"), (Buckets::Size, "Sizes"), (Buckets::Ttl, "TTLs")]
+    {
+        let bounds: Vec<String> = buckets.bounds().iter().map(f64::to_string).collect();
+        let _ = writeln!(page, "- {name}: {}", bounds.join(", "));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn docs_are_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, super::markdown()).unwrap();
+        }
+        let there = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            there == super::markdown(),
+            "docs/METRICS.md is old: UPDATE_DOCS=1 cargo test --lib docs_are_up_to_date"
+        );
+    }
+}
