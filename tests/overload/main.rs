@@ -10,7 +10,8 @@ mod support;
 use std::process::Stdio;
 use std::time::Duration;
 
-use scenario::{Plan, Served, overload};
+use scenario::{Plan, overload};
+use support::served::Served;
 use support::{report_row, shared_cluster, slotwise, unique_prefix};
 
 /// Goodput under overload, as a part of the best goodput. A debug build has less room: turning a

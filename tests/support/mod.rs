@@ -9,6 +9,7 @@ pub(crate) mod canary;
 pub(crate) mod certs;
 pub(crate) mod features;
 pub(crate) mod proxy;
+pub(crate) mod served;
 pub(crate) mod slots;
 
 use std::future::Future;

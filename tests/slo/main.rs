@@ -1,0 +1,193 @@
+//! What the on-call engineer would see: a real Prometheus scrapes a served engine under load, evaluates every panel and
+//! every rule that the program writes, and two faults show in them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
+
+mod panels;
+mod prometheus;
+mod scene;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use prometheus::Prometheus;
+use scene::Scene;
+use slotwise::metrics::{ALL, Buckets, Kind};
+use support::{slotwise, wait_until};
+
+/// Until a fault has to show, with windows of a minute that fill first.
+const SHOWN_WITHIN: Duration = Duration::from_secs(150);
+/// Batches in the record of the load generator, at least.
+const BATCHES_MIN: usize = 300;
+/// The shard that stalls.
+const VICTIM: usize = 1;
+
+/// Writes the dashboards and rules of the program, the rules with a second between two evaluations.
+fn write_dashboards(folder: &Path) {
+    let output = slotwise().args(["dashboards", "--dir"]).arg(folder).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for entry in std::fs::read_dir(folder.join("rules")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let rules = std::fs::read_to_string(&path).unwrap();
+            let line = |line: &str| match line.trim_start().starts_with("interval:") {
+                true => String::new(),
+                false => format!("{line}\n"),
+            };
+            std::fs::write(&path, rules.lines().map(line).collect::<String>()).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_panel_and_rule_works_and_two_faults_show_in_them() {
+    let scene = Scene::start().await;
+    let folder = scene.home.path().join("dashboards");
+    write_dashboards(&folder);
+    let prometheus = Prometheus::start(scene.home.path(), &folder.join("rules"), &scene.server.address).await;
+
+    let others = (scene::single_reads(&scene.server), scene::loads(&scene.server));
+    let stream = scene::stream(&scene.server);
+    p99_agrees(&scene, &prometheus).await;
+    let batches = scene::batches(&scene.server);
+    assert_quiet(&prometheus).await;
+
+    scene.cluster.pause_node(VICTIM).unwrap();
+    stream.stop().await;
+    let alerts = [
+        "SlotwiseShardDown",
+        "SlotwiseStreamStalled",
+        "SlotwiseAvailabilityBurnFast",
+        "SlotwiseLatencyBurnFast",
+    ];
+    wait_until("the alerts that are meant for these faults fire", SHOWN_WITHIN, || async {
+        let firing = prometheus.firing().await;
+        alerts.iter().all(|alert| firing.iter().any(|name| name == alert))
+    })
+    .await;
+    assert_every_panel_has_data(&folder, &prometheus).await;
+    assert_every_metric_is_declared_and_scraped(&prometheus).await;
+    assert_rules_evaluate(&prometheus).await;
+    assert_faults_show(&scene, &prometheus).await;
+
+    scene.cluster.resume_node(VICTIM).unwrap();
+    let stream = scene::stream(&scene.server);
+    wait_until("the alerts of the shard and of the stream are over", SHOWN_WITHIN, || async {
+        let firing = prometheus.firing().await;
+        !firing.iter().any(|name| name == alerts[0] || name == alerts[1])
+    })
+    .await;
+    batches.stop().await;
+    stream.stop().await;
+    others.0.stop().await;
+    others.1.stop().await;
+}
+
+/// The histogram that Prometheus has says the same p99 as the load generator's own record, within a bucket.
+async fn p99_agrees(scene: &Scene, prometheus: &Prometheus) {
+    let batches = scene::batches(&scene.server);
+    wait_until("enough batches are scraped", SHOWN_WITHIN, || async {
+        prometheus.value(&of_batches("count")).await.is_some_and(|count| count >= BATCHES_MIN as f64)
+    })
+    .await;
+    let mut took: Vec<Duration> = batches.stop().await.into_iter().map(|(took, _)| took).collect();
+    wait_until("every batch is scraped", SHOWN_WITHIN, || async {
+        prometheus.value(&of_batches("count")).await == Some(took.len() as f64)
+    })
+    .await;
+    took.sort_unstable();
+    let recorded = took[took.len() * 99 / 100].as_secs_f64();
+    let quantile = format!("histogram_quantile(0.99, sum by (le) ({}))", of_batches("bucket"));
+    let shown = prometheus.value(&quantile).await.unwrap();
+    let bucket = |seconds: f64| Buckets::Latency.bounds().partition_point(|bound| *bound < seconds);
+    println!("p99 of {} batches: {recorded:.6} s recorded, {shown:.6} s in Prometheus", took.len());
+    assert!(bucket(recorded).abs_diff(bucket(shown)) <= 1, "{recorded} {shown}");
+}
+
+fn of_batches(suffix: &str) -> String {
+    format!(
+        "slotwise_http_request_duration_seconds_{suffix}{{route=\"/v1/features/batch\", method=\"POST\"}}"
+    )
+}
+
+/// Without a fault no alert fires, and every rule is evaluated.
+async fn assert_quiet(prometheus: &Prometheus) {
+    wait_until("the stream's freshness is sampled", SHOWN_WITHIN, || async {
+        let sampled = "sum(slotwise_feature_ttl_left_seconds_count{feature=\"tx_count_5m\"})";
+        prometheus.value(sampled).await.is_some_and(|samples| samples >= 10.0)
+    })
+    .await;
+    assert_eq!(prometheus.firing().await, Vec::<String>::new());
+    assert_rules_evaluate(prometheus).await;
+}
+
+async fn assert_rules_evaluate(prometheus: &Prometheus) {
+    let rules = prometheus.rules().await;
+    assert!(rules.len() > 20, "{rules:?}");
+    for (name, expression, error) in rules {
+        assert_eq!(error, None, "{name}: {expression}");
+    }
+}
+
+/// What may be without data while one shard stalls and a stream is paused, and why.
+const EMPTY: &[(&str, &str)] = &[];
+
+async fn assert_every_panel_has_data(folder: &Path, prometheus: &Prometheus) {
+    let mut empty = Vec::new();
+    let queries = panels::queries(folder);
+    println!("{} queries of panels", queries.len());
+    for query in queries {
+        let found = prometheus.query(&query.expression).await;
+        let found = found.unwrap_or_else(|error| panic!("{}: {}: {error}", query.place, query.expression));
+        if found.is_empty() && !EMPTY.iter().any(|(place, _)| query.place == *place) {
+            empty.push(format!("{}: {}", query.place, query.expression));
+        }
+    }
+    assert!(empty.is_empty(), "without data:\n{}", empty.join("\n"));
+}
+
+/// What is scraped is declared, with these labels and no others; what is declared is scraped.
+async fn assert_every_metric_is_declared_and_scraped(prometheus: &Prometheus) {
+    let scraped = prometheus.series("{__name__=~\"slotwise_.+\"}").await;
+    let mut seen = BTreeSet::new();
+    for series in &scraped {
+        let series = series.as_object().unwrap();
+        let name = series["__name__"].as_str().unwrap();
+        let metric = ALL.iter().find(|metric| {
+            let suffixes: &[&str] = match metric.kind {
+                Kind::Histogram(_) => &["_bucket", "_sum", "_count"],
+                Kind::Recent => &["", "_sum", "_count"],
+                _ => &[""],
+            };
+            suffixes.iter().any(|suffix| name.strip_suffix(suffix) == Some(metric.name))
+        });
+        let metric = metric.unwrap_or_else(|| panic!("{name} is not declared"));
+        seen.insert(metric.name);
+        let own = ["__name__", "job", "instance", "le", "quantile"];
+        let labels: BTreeSet<&str> =
+            series.keys().map(String::as_str).filter(|label| !own.contains(label)).collect();
+        assert_eq!(labels, metric.labels.iter().copied().collect(), "{name}");
+    }
+    let never: Vec<&str> = ALL.iter().map(|metric| metric.name).filter(|name| !seen.contains(name)).collect();
+    assert_eq!(never, Vec::<&str>::new(), "declared, and never scraped");
+}
+
+/// The stalled shard is told from the others, and the paused stream from what is still written.
+async fn assert_faults_show(scene: &Scene, prometheus: &Prometheus) {
+    let victim = scene.cluster.nodes()[VICTIM].addr().to_string();
+    let down = prometheus.query("slotwise_shard_connected == 0").await.unwrap();
+    let shards: Vec<_> = down.iter().map(|(labels, _)| labels["shard"].as_str().unwrap()).collect();
+    assert_eq!(shards, [victim.as_str()]);
+    let slowest = "topk(1, histogram_quantile(0.99, sum by (shard, le) \
+        (rate(slotwise_shard_pipeline_duration_seconds_bucket{operation=\"read\"}[15s]))))";
+    assert_eq!(prometheus.query(slowest).await.unwrap()[0].0["shard"], victim.as_str());
+    let missing = "sum by (feature) (rate(slotwise_feature_values_total{outcome=\"missing\"}[15s])) > 0";
+    wait_until("the stream's values are missing, and no others", SHOWN_WITHIN, || async {
+        let missing = prometheus.query(missing).await.unwrap();
+        missing.len() == 1 && missing[0].0["feature"] == scene::STREAMING
+    })
+    .await;
+}
