@@ -69,6 +69,8 @@ pub struct FeatureBatch {
     rows: Vec<RowPlace>,
     reasons: Vec<UnavailableReason>,
     summary: BatchSummary,
+    /// No two rows are of one key, so that no two lie in one place.
+    rows_are_keys: bool,
 }
 
 impl FeatureBatch {
@@ -146,18 +148,6 @@ impl FeatureBatch {
     /// One feature down all rows.
     pub fn column(&self, feature: usize) -> impl ExactSizeIterator<Item = Option<&[u8]>> {
         (0..self.len()).map(move |row| self.value(row, feature))
-    }
-
-    /// How many values of each feature are not of its type; added to `counts`, one per feature.
-    pub fn count_unparsable(&self, counts: &mut [u64]) {
-        if self.projection.columns().iter().all(|column| column.feature_type.is_none()) {
-            return;
-        }
-        for row in self.rows() {
-            for (count, (column, cell)) in counts.iter_mut().zip(row.cells()) {
-                *count += u64::from(cell.is_some_and(|value| !column.parses(value)));
-            }
-        }
     }
 }
 
@@ -321,6 +311,7 @@ impl FeatureBatchBuilder {
             rows,
             reasons: self.reasons,
             summary,
+            rows_are_keys: key_of_id.is_none(),
         }
     }
 
@@ -334,5 +325,6 @@ impl FeatureBatchBuilder {
     }
 }
 
+mod counts;
 #[cfg(test)]
 mod tests;

@@ -229,6 +229,11 @@ impl Schema {
         Ok(())
     }
 
+    /// Every feature that is declared, in no order.
+    pub fn features(&self) -> impl ExactSizeIterator<Item = &FeatureSpec> {
+        self.features.values()
+    }
+
     /// What is declared of a feature.
     pub fn feature(&self, name: &FeatureName) -> Option<&FeatureSpec> {
         self.features.get(name)

@@ -75,17 +75,33 @@ pub enum UnavailableReason {
 impl std::error::Error for UnavailableReason {}
 
 impl UnavailableReason {
+    /// The names of all kinds of reason, for metrics.
+    pub const KINDS: [&str; 7] = [
+        "deadline_exceeded",
+        "slot_uncovered",
+        "attempts_exhausted",
+        "refused",
+        "outcome_unknown",
+        "shard_away",
+        "unconfirmed",
+    ];
+
+    /// The place of its kind in [`UnavailableReason::KINDS`].
+    pub fn kind_index(&self) -> usize {
+        match self {
+            Self::DeadlineExceeded(_) => 0,
+            Self::SlotUncovered => 1,
+            Self::AttemptsExhausted(_) => 2,
+            Self::Refused(_) => 3,
+            Self::OutcomeUnknown(_) => 4,
+            Self::ShardAway(_) => 5,
+            Self::Unconfirmed(_) => 6,
+        }
+    }
+
     /// A short name from a closed set, for metrics.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::DeadlineExceeded(_) => "deadline_exceeded",
-            Self::SlotUncovered => "slot_uncovered",
-            Self::AttemptsExhausted(_) => "attempts_exhausted",
-            Self::Refused(_) => "refused",
-            Self::OutcomeUnknown(_) => "outcome_unknown",
-            Self::ShardAway(_) => "shard_away",
-            Self::Unconfirmed(_) => "unconfirmed",
-        }
+        Self::KINDS[self.kind_index()]
     }
 }
 

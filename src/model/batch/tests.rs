@@ -85,3 +85,53 @@ fn a_span_never_passes_for_an_absent_one() {
     assert_eq!(Span::new(usize::MAX, 1), None);
     assert!(Span::new(7, 0).is_some_and(|span| span != Span::ABSENT));
 }
+
+/// Counts cell by cell, as anybody would.
+fn absent_by_hand(batch: &FeatureBatch) -> Vec<u64> {
+    let absent = |column: usize| {
+        let read = batch.rows().filter(|row| row.status != RowStatus::Unavailable);
+        read.filter(|row| row.value(column).is_none()).count() as u64
+    };
+    (0..batch.features().len()).map(absent).collect()
+}
+
+fn absent(batch: &FeatureBatch) -> Vec<u64> {
+    let mut counts = vec![0; batch.features().len()];
+    batch.count_absent(&mut counts);
+    counts
+}
+
+proptest::proptest! {
+    /// Blocks of rows, in any order, some of them asked for twice, some not at all, some keys not read.
+    #[test]
+    fn absent_values_are_counted_wherever_they_lie(
+        width in 1..80_usize,
+        present in proptest::collection::vec(0..3_u8, 1..400),
+        blocks in 1..4_usize,
+        failed in proptest::collection::vec(0..40_u32, 0..3),
+        asked in proptest::option::of(proptest::collection::vec(0..40_u32, 1..60)),
+        in_order: bool,
+    ) {
+        let features: Arc<[FeatureName]> =
+            (0..width).map(|number| FeatureName::new(format!("f{number}")).unwrap()).collect();
+        let keys = present.len().div_ceil(width).min(40);
+        let mut builder = FeatureBatchBuilder::new(keys, Arc::new(Projection::untyped(features)));
+        let numbers: Vec<u32> = (0..u32::try_from(keys).unwrap()).collect();
+        for some in numbers.chunks(keys.div_ceil(blocks)) {
+            let cell = |place: usize| (present[place % present.len()] > 0).then_some("v");
+            let cells = some.iter().flat_map(|key| (0..width).map(move |column| *key as usize * width + column));
+            let number = builder.add_block(block(&cells.map(cell).collect::<Vec<_>>()), false);
+            for (row, key) in (0_u32..).zip(some) {
+                builder.place(*key, number, row);
+            }
+        }
+        builder.fail(failed, &UnavailableReason::SlotUncovered);
+        let of_id: Option<Vec<u32>> =
+            asked.filter(|_| !in_order).map(|asked| asked.iter().map(|key| key % numbers.len() as u32).collect());
+        let ids = (0..of_id.as_ref().map_or(keys, Vec::len)).map(|n| EntityId::new(format!("u{n}")).unwrap());
+        let batch = builder.finish(ids.collect(), of_id.as_deref(), 1, &UnavailableReason::SlotUncovered);
+        proptest::prop_assert_eq!(absent(&batch), absent_by_hand(&batch));
+        let unavailable: u64 = batch.unavailable().map(|(_, rows)| rows).sum();
+        proptest::prop_assert_eq!(unavailable, batch.summary().unavailable as u64);
+    }
+}
