@@ -15,7 +15,7 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use super::{EncodeError, Encoder, Format};
+use super::{EncodeError, Encoder, Format, Unparsable};
 use crate::model::{Column, FeatureBatch, FeatureType, Projection, RowView};
 use column::{Cells, Full, Problem, TEXT_BYTES_MAX, feature, text};
 
@@ -26,6 +26,7 @@ pub struct ArrowEncoder {
     writer: StreamWriter<Vec<u8>>,
     /// Most bytes of a text column in one record batch.
     text_bytes_max: usize,
+    unparsable: Unparsable,
 }
 
 impl ArrowEncoder {
@@ -37,7 +38,7 @@ impl ArrowEncoder {
     fn with_text_bytes_max(projection: Arc<Projection>, text_bytes_max: usize) -> Result<Self, EncodeError> {
         let schema = Arc::new(schema(&projection));
         let writer = StreamWriter::try_new(Vec::new(), &schema).map_err(failed)?;
-        Ok(Self { projection, schema, writer, text_bytes_max })
+        Ok(Self { projection, schema, writer, text_bytes_max, unparsable: Unparsable::default() })
     }
 
     /// Appends to `out` what `write` writes, without copying it once more.
@@ -52,7 +53,8 @@ impl ArrowEncoder {
         written.map_err(failed)
     }
 
-    fn columns(&self, rows: &[RowView<'_>]) -> Result<Vec<ArrayRef>, Full> {
+    /// The arrays of some rows, and the values that are not of their type.
+    fn columns(&self, rows: &[RowView<'_>]) -> Result<(Vec<ArrayRef>, Vec<Problem>), Full> {
         let max = self.text_bytes_max;
         let mut problems = Vec::new();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.projection.len() + 3);
@@ -68,12 +70,12 @@ impl ArrowEncoder {
             max,
             |_| {},
         )?));
-        columns.push(Arc::new(self.errors(rows, problems)?));
-        Ok(columns)
+        columns.push(Arc::new(self.errors(rows, &mut problems)?));
+        Ok((columns, problems))
     }
 
     /// What is wrong with each row, where something is.
-    fn errors(&self, rows: &[RowView<'_>], mut problems: Vec<Problem>) -> Result<StringArray, Full> {
+    fn errors(&self, rows: &[RowView<'_>], problems: &mut [Problem]) -> Result<StringArray, Full> {
         if problems.is_empty() && rows.iter().all(|row| row.reason.is_none()) {
             return Ok(StringArray::new_null(rows.len()));
         }
@@ -106,7 +108,8 @@ impl Encoder for ArrowEncoder {
         let mut end = rows.len();
         while next < rows.len() {
             match self.columns(&rows[next..end]) {
-                Ok(columns) => {
+                Ok((columns, problems)) => {
+                    problems.iter().for_each(|problem| self.unparsable.note(problem.column));
                     let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(failed)?;
                     self.append(out, |writer| writer.write(&batch))?;
                     (next, end) = (end, rows.len());
@@ -120,6 +123,10 @@ impl Encoder for ArrowEncoder {
 
     fn end(&mut self, out: &mut Vec<u8>, _elapsed: Duration) -> Result<(), EncodeError> {
         self.append(out, StreamWriter::finish)
+    }
+
+    fn unparsable(&self) -> Unparsable {
+        self.unparsable.clone()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::text::push_str;
 use super::value::push_cell;
-use super::{EncodeError, Encoder};
+use super::{EncodeError, Encoder, Unparsable};
 use crate::model::{BatchSummary, FeatureBatch, Projection, RowView};
 
 /// Writes one JSON document. The summary adds up all its batches.
@@ -15,14 +15,14 @@ use crate::model::{BatchSummary, FeatureBatch, Projection, RowView};
 pub struct JsonEncoder {
     projection: Arc<Projection>,
     summary: BatchSummary,
-    unparsable: usize,
+    unparsable: Unparsable,
     first: bool,
 }
 
 impl JsonEncoder {
     /// For batches of these columns.
     pub fn new(projection: Arc<Projection>) -> Self {
-        Self { projection, summary: BatchSummary::default(), unparsable: 0, first: true }
+        Self { projection, summary: BatchSummary::default(), unparsable: Unparsable::default(), first: true }
     }
 }
 
@@ -45,7 +45,7 @@ impl Encoder for JsonEncoder {
                 out.push(b',');
             }
             self.first = false;
-            self.unparsable += encode_row(out, &row);
+            encode_row(out, &row, &mut self.unparsable);
         }
         self.summary.add(batch.summary());
         Ok(())
@@ -64,31 +64,36 @@ impl Encoder for JsonEncoder {
         if stale_possible > 0 {
             let _ = write!(out, ",\"stale_possible\":{stale_possible}");
         }
-        if self.unparsable > 0 {
-            let _ = write!(out, ",\"unparsable\":{}", self.unparsable);
+        let unparsable = self.unparsable.total();
+        if unparsable > 0 {
+            let _ = write!(out, ",\"unparsable\":{unparsable}");
         }
         out.extend_from_slice(b"}}");
         Ok(())
     }
+
+    fn unparsable(&self) -> Unparsable {
+        self.unparsable.clone()
+    }
 }
 
-/// Appends one row, `{"id":…,"status":…,"values":[…]}`, and returns how many of its values are not of their type. Values
+/// Appends one row, `{"id":…,"status":…,"values":[…]}`, and counts those of its values that are not of their type. Values
 /// are numbers, booleans and strings as their columns say, `{"unparsable":…}` where they are not of that type, `null`
 /// where absent; without a type strings, `{"base64":…}` where they are not UTF-8. `"error"` says why a row is
 /// unavailable.
-pub fn encode_row(out: &mut Vec<u8>, row: &RowView<'_>) -> usize {
+pub fn encode_row(out: &mut Vec<u8>, row: &RowView<'_>, unparsable: &mut Unparsable) {
     push_head(out, row);
     out.extend_from_slice(b",\"values\":[");
-    let mut unparsable = 0;
     for (index, (column, cell)) in row.cells().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        unparsable += usize::from(!push_cell(out, column, cell));
+        if !push_cell(out, column, cell) {
+            unparsable.note(index);
+        }
     }
     out.push(b']');
     push_tail(out, row);
-    unparsable
 }
 
 /// Opens the object of a row: id and status.
@@ -135,7 +140,7 @@ mod tests {
     fn a_single_row_is_written_as_in_a_batch() {
         let batch = sample();
         let mut out = Vec::new();
-        encode_row(&mut out, &batch.row(3).unwrap());
+        encode_row(&mut out, &batch.row(3).unwrap(), &mut Unparsable::default());
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"id":"u0004","status":"unavailable","values":[null,null],"error":"deadline exceeded; last: shard said \"LOADING\""}"#);
     }
 

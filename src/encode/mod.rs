@@ -9,6 +9,7 @@ mod csv;
 mod json;
 mod ndjson;
 mod text;
+mod unparsable;
 mod value;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub use self::arrow::ArrowEncoder;
 pub use self::csv::CsvEncoder;
 pub use json::{JsonEncoder, encode_row};
 pub use ndjson::NdjsonEncoder;
+pub use unparsable::Unparsable;
 
 /// An output format. To add one: a file beside this one, and a line in each place below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,12 +117,21 @@ impl Format {
 
     /// A whole output of one batch; `elapsed` is how long the read took.
     pub fn encode(self, batch: &FeatureBatch, elapsed: Duration) -> Result<Vec<u8>, EncodeError> {
+        self.encode_counting(batch, elapsed).map(|(out, _)| out)
+    }
+
+    /// The same, and what [`Encoder::unparsable`] says of it.
+    pub fn encode_counting(
+        self,
+        batch: &FeatureBatch,
+        elapsed: Duration,
+    ) -> Result<(Vec<u8>, Unparsable), EncodeError> {
         let mut out = Vec::with_capacity(256 + batch.len() * self.row_bytes_guess(batch));
         let mut encoder = self.encoder(batch.projection())?;
         encoder.begin(&mut out);
         encoder.batch(&mut out, batch)?;
         encoder.end(&mut out, elapsed)?;
-        Ok(out)
+        Ok((out, encoder.unparsable()))
     }
 }
 
@@ -167,6 +178,11 @@ pub trait Encoder: Send {
 
     /// What comes after the last row; `elapsed` is how long the whole read took.
     fn end(&mut self, out: &mut Vec<u8>, elapsed: Duration) -> Result<(), EncodeError>;
+
+    /// The values so far that turned out not to be of their type. None where the format writes values as they are.
+    fn unparsable(&self) -> Unparsable {
+        Unparsable::default()
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +202,20 @@ mod tests {
         insta::assert_snapshot!("xml".parse::<Format>().unwrap_err(), @r#"unknown format "xml"; known are json, ndjson, csv, arrow"#);
         let types = Format::ALL.map(Format::content_type).join(" ");
         insta::assert_snapshot!(types, @"application/json application/x-ndjson text/csv application/vnd.apache.arrow.stream");
+    }
+
+    #[test]
+    fn every_format_that_reads_values_counts_those_that_are_not_of_their_type() {
+        let batch = super::testing::typed_sample();
+        let mut counts = [0; 6];
+        batch.count_unparsable(&mut counts);
+        assert_eq!(counts, [1, 1, 1, 1, 1, 0]);
+        for format in Format::ALL {
+            let (out, unparsable) = format.encode_counting(&batch, Duration::ZERO).unwrap();
+            assert_eq!(out, format.encode(&batch, Duration::ZERO).unwrap());
+            let expected = if format == Format::Csv { &[][..] } else { &counts[..5] };
+            assert_eq!(unparsable.counts(), expected, "{format}");
+        }
     }
 
     #[test]

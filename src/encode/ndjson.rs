@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::json::{push_head, push_tail};
 use super::text::push_str;
 use super::value::push_cell;
-use super::{EncodeError, Encoder};
+use super::{EncodeError, Encoder, Unparsable};
 use crate::model::{FeatureBatch, Projection};
 
 /// Bytes round a feature's name in a row: a comma, two quotes, a colon.
@@ -19,6 +19,7 @@ pub struct NdjsonEncoder {
     keys: Vec<u8>,
     /// Where each of them ends.
     ends: Vec<usize>,
+    unparsable: Unparsable,
 }
 
 impl NdjsonEncoder {
@@ -35,7 +36,7 @@ impl NdjsonEncoder {
             keys.push(b':');
             ends.push(keys.len());
         }
-        Self { keys, ends }
+        Self { keys, ends, unparsable: Unparsable::default() }
     }
 }
 
@@ -48,9 +49,11 @@ impl Encoder for NdjsonEncoder {
             push_head(out, &row);
             out.extend_from_slice(b",\"features\":{");
             let mut start = 0;
-            for (end, (column, cell)) in self.ends.iter().zip(row.cells()) {
+            for (index, (end, (column, cell))) in self.ends.iter().zip(row.cells()).enumerate() {
                 out.extend_from_slice(&self.keys[start..*end]);
-                push_cell(out, column, cell);
+                if !push_cell(out, column, cell) {
+                    self.unparsable.note(index);
+                }
                 start = *end;
             }
             out.push(b'}');
@@ -62,6 +65,10 @@ impl Encoder for NdjsonEncoder {
 
     fn end(&mut self, _out: &mut Vec<u8>, _elapsed: Duration) -> Result<(), EncodeError> {
         Ok(())
+    }
+
+    fn unparsable(&self) -> Unparsable {
+        self.unparsable.clone()
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) async fn read(
     let timeout = for_reading(deadline.left()?, cells);
     let batch = store.batch_get_projection(ids, projection, Some(timeout)).await?;
     let stale = stale::head(batch.summary());
-    let answer = encoded(format, batch, started.elapsed(), deadline).await?;
+    let answer = encoded(store, format, batch, started.elapsed(), deadline).await?;
     drop(turn);
     let answer = Answer::body(answer, state.room())?;
     Ok(([(header::CONTENT_TYPE, format.content_type())], stale, answer).into_response())
@@ -123,16 +123,31 @@ fn for_reading(left: Duration, cells: usize) -> Duration {
 }
 
 async fn encoded(
+    store: FeatureStore,
     format: Format,
     batch: FeatureBatch,
     elapsed: Duration,
     deadline: Deadline,
 ) -> Result<Vec<u8>, ApiError> {
     if batch.len().saturating_mul(batch.features().len()) <= ENCODED_AT_ONCE_CELLS_MAX {
-        return format.encode(&batch, elapsed).map_err(|error| internal(&error));
+        return recorded(&store, format, &batch, elapsed).map_err(|error| internal(&error));
     }
-    let encoding = tokio::task::spawn_blocking(move || format.encode(&batch, elapsed));
+    let encoding = tokio::task::spawn_blocking(move || recorded(&store, format, &batch, elapsed));
     deadline.bound(encoding).await?.map_err(|_| ApiError::Internal)?.map_err(|error| internal(&error))
+}
+
+/// The answer; the metrics hear what it took, and of values that are not of their type.
+fn recorded(
+    store: &FeatureStore,
+    format: Format,
+    batch: &FeatureBatch,
+    elapsed: Duration,
+) -> Result<Vec<u8>, EncodeError> {
+    let begun = Instant::now();
+    let (answer, unparsable) = format.encode_counting(batch, elapsed)?;
+    store.record_encoding(batch, begun.elapsed());
+    store.record_unparsable(batch.projection(), unparsable.counts());
+    Ok(answer)
 }
 
 fn internal(error: &EncodeError) -> ApiError {

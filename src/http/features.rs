@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::encode::{Format, encode_row};
+use crate::encode::{Format, Unparsable, encode_row};
 use crate::ingest::parse_features;
 use crate::model::FeatureName;
 
@@ -66,8 +66,9 @@ pub(super) async fn read(
     if let Some(reason) = row.reason {
         return Err(reason.clone().into());
     }
-    let mut answer = Vec::new();
-    encode_row(&mut answer, &row);
+    let (mut answer, mut unparsable) = (Vec::new(), Unparsable::default());
+    encode_row(&mut answer, &row, &mut unparsable);
+    store.record_unparsable(batch.projection(), unparsable.counts());
     let stale = stale::head(batch.summary());
     Ok(([(header::CONTENT_TYPE, Format::Json.content_type())], stale, answer).into_response())
 }

@@ -48,7 +48,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// Time from a read's call to its answer, by kind: batch, single.
+    /// Time from a read's call to its answer, by kind: batch, single (of exactly one id, however it was asked for).
     READ_DURATION = "slotwise_read_duration_seconds", Histogram(Latency), Seconds, ["kind"];
     /// Quantiles of the last minute of the time from a read's call to its answer, by kind: batch, single.
     READ_DURATION_RECENT = "slotwise_read_duration_recent_seconds", Recent, Seconds, ["kind"];
@@ -56,8 +56,10 @@ metrics! {
     READ_ENTITIES = "slotwise_read_entities", Histogram(Size), Count, ["kind"];
     /// Features in a read, by kind: batch, single.
     READ_FEATURES = "slotwise_read_features", Histogram(Size), Count, ["kind"];
-    /// Where the time of a batch read goes, by phase: plan, queue (the longest wait for a place at a shard), redis (the
-    /// rest of the time until all shards have answered), merge, encode (of the answer, over HTTP).
+    /// Where the time of a read of kind batch goes, by phase: plan (until every pipeline is under way), queue (the longest
+    /// time that one of its pipelines waited for a place at a shard), merge (putting answers together, also while other
+    /// shards are awaited), redis (all the rest); these four add up to the read's duration. And encode (writing the answer
+    /// in its format, over HTTP), which comes after it.
     READ_PHASE_DURATION = "slotwise_read_phase_duration_seconds", Histogram(Latency), Seconds, ["phase"];
     /// Rows of reads, by status: found, partial, missing, unavailable.
     ROWS = "slotwise_rows_total", Counter, Count, ["status"];
@@ -75,18 +77,21 @@ metrics! {
     PIPELINE_COMMANDS = "slotwise_shard_pipeline_commands", Histogram(Size), Count, ["shard", "operation"];
     /// Pipelines in flight now, by shard and operation: read, write.
     PIPELINES_IN_FLIGHT = "slotwise_shard_pipelines_in_flight", Gauge, Count, ["shard", "operation"];
-    /// Pipelines that brought no replies, by shard, operation (read, write) and kind: timeout, connection, refused.
+    /// Pipelines that brought no replies, by shard, operation (read, write) and kind: timeout (no answer within the
+    /// response timeout, or until the deadline or another node took over), connection (not opened, or lost), refused (the
+    /// server refuses the login), protocol (an answer to something else).
     SHARD_ERRORS = "slotwise_shard_errors_total", Counter, Count, ["shard", "operation", "kind"];
     /// 1 where the shard's primary answered the last look of this process, 0 where it did not.
     SHARD_CONNECTED = "slotwise_shard_connected", Gauge, Count, ["shard"];
     /// Slots that the shard owns; 0 for one that has left.
     SHARD_SLOTS = "slotwise_shard_slots", Gauge, Count, ["shard"];
-    /// Keys that were asked of a replica because the shard's primary was silent or away, by the primary's address.
+    /// Keys that were asked of a replica because the shard's primary failed, was silent or not ready, by the primary's
+    /// address.
     FALLBACK_KEYS = "slotwise_fallback_keys_total", Counter, Count, ["shard"];
 
     /// Keys that a shard sent elsewhere or put off, by kind: moved, ask, not_ready.
     REDIRECTS = "slotwise_redirected_keys_total", Counter, Count, ["kind"];
-    /// Keys that were sent again because a pipeline with them brought no replies.
+    /// Keys that were planned to be sent again because a pipeline with them brought no replies.
     RETRIES = "slotwise_retried_keys_total", Counter, Count, [];
     /// Keys that were read of a second node too, because the first was slower than usual.
     HEDGED_KEYS = "slotwise_hedged_keys_total", Counter, Count, [];
@@ -97,8 +102,9 @@ metrics! {
     /// Version of the topology that reads are planned with; grows with every look that a node answers.
     TOPOLOGY_VERSION = "slotwise_topology_version", Gauge, Count, [];
 
-    /// Values that were read of features that the schema names, by kind of entity, feature and outcome: present, missing,
-    /// unparsable (there, but not of the feature's type; counted among the present, too).
+    /// Values in the rows that were read, of features that the schema names, by kind of entity, feature and outcome:
+    /// present, missing (also where a default stands in), unparsable (present, but not of the feature's type; seen only
+    /// where values are read as their types: in answers over HTTP in every format but CSV). Unavailable rows count nowhere.
     FEATURE_VALUES = "slotwise_feature_values_total", Counter, Count, ["entity", "feature", "outcome"];
     /// Time that is left until a feature expires, of sampled entities that were just read, by kind of entity and feature:
     /// the field's own TTL for streaming features, the key's for batch features.
@@ -106,10 +112,10 @@ metrics! {
     /// The TTL that a feature is written with, by kind of entity and feature.
     FEATURE_TTL = "slotwise_feature_ttl_seconds", Gauge, Seconds, ["entity", "feature"];
 
-    /// Rows of writes, by kind (batch, streaming) and outcome: written, rejected (never sent, or refused by the server),
-    /// unknown (sent, and no answer came).
+    /// Rows of writes, by kind (batch, streaming) and outcome: written, rejected (never sent, or refused by
+    /// the server), unknown (sent, and no answer came, or not enough replicas confirmed it).
     WRITES = "slotwise_written_rows_total", Counter, Count, ["kind", "outcome"];
-    /// Time from a write's call to its outcome, by kind: batch (of many rows), streaming.
+    /// Time from a write's call to its outcome, by kind: batch (rows of a bulk load that are sent together), streaming.
     WRITE_DURATION = "slotwise_write_duration_seconds", Histogram(Latency), Seconds, ["kind"];
 
     /// HTTP requests, by route, method and status.

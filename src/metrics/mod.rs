@@ -48,9 +48,3 @@ pub fn topology_version(version: u64) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     gauge(&TOPOLOGY_VERSION, []).set(version as f64);
 }
-
-/// Counts written or rejected rows. `kind` is `batch` or `streaming`.
-pub fn writes(kind: &'static str, written: u64, rejected: u64) {
-    counter(&WRITES, [kind, "written"]).increment(written);
-    counter(&WRITES, [kind, "rejected"]).increment(rejected);
-}

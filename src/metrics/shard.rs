@@ -15,20 +15,19 @@ pub struct ShardMetrics {
     recent: Histogram,
     commands: Histogram,
     in_flight: Gauge,
-    /// Pipelines that brought no replies.
-    pub faults: Counter,
+    faults: Vec<Counter>,
 }
 
 impl ShardMetrics {
-    /// The metrics of one shard, by its node's address, and operation (`read`, `write`).
-    pub fn new(shard: &str, operation: &'static str) -> Self {
+    /// The metrics of one shard, by its node's address, and operation (`read`, `write`). `faults`: the kinds there are.
+    pub fn new(shard: &str, operation: &'static str, faults: &[&'static str]) -> Self {
         let labels = [shard, operation];
         Self {
             duration: histogram(&PIPELINE_DURATION, labels),
             recent: histogram(&PIPELINE_DURATION_RECENT, labels),
             commands: histogram(&PIPELINE_COMMANDS, labels),
             in_flight: gauge(&PIPELINES_IN_FLIGHT, labels),
-            faults: counter(&SHARD_ERRORS, [shard, operation, "connection"]),
+            faults: faults.iter().map(|kind| counter(&SHARD_ERRORS, [shard, operation, kind])).collect(),
         }
     }
 
@@ -37,6 +36,13 @@ impl ShardMetrics {
     pub fn begin(&self, commands: usize) {
         self.in_flight.increment(1.0);
         self.commands.record(commands as f64);
+    }
+
+    /// It brought no replies; `kind` is a place in the list that the metrics were made with.
+    pub fn fault(&self, kind: usize) {
+        if let Some(faults) = self.faults.get(kind) {
+            faults.increment(1);
+        }
     }
 
     /// It is over, with or without replies.

@@ -185,7 +185,7 @@ impl Cluster {
         let node = target.node().clone();
         let mut values = links.link(&node).run(&pipeline).await?;
         if values.len() != sent {
-            return Err(PipelineFault { reason: "wrong number of replies".into(), may_have_run: true });
+            return Err(PipelineFault::protocol("wrong number of replies"));
         }
         let values = places.into_iter().map(|place| std::mem::take(&mut values[place]));
         let sort = |value| match value {

@@ -26,7 +26,7 @@ use crate::slot::{NodeAddr, Shard, Topology};
 
 use super::background::Background;
 use super::cluster::{Cluster, ConnectError, Target};
-use super::fault::{KeyFault, PipelineFault};
+use super::fault::{FaultKind, KeyFault, PipelineFault};
 use super::link::NodeLink;
 use super::read::{self, InFlight, ShardRead, ShardRows, ShardTransport};
 
@@ -53,7 +53,7 @@ impl ConnectionLike for NodeConnection {
                 return Err(RedisError::from((kind, "a refresh was asked for")));
             }
             let asking = async {
-                let (number, mut connection) = self.link.open().await.map_err(|why| not_open(&why))?;
+                let (number, mut connection) = self.link.open().await.map_err(|fault| not_open(&fault))?;
                 let answer = connection.send_packed_command(cmd).await;
                 answer.inspect_err(|_| self.link.lost(number))
             };
@@ -69,7 +69,7 @@ impl ConnectionLike for NodeConnection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let (number, mut connection) = self.link.open().await.map_err(|why| not_open(&why))?;
+            let (number, mut connection) = self.link.open().await.map_err(|fault| not_open(&fault))?;
             let asked = self.link.asked(number);
             let answer = connection.send_packed_commands(pipeline, offset, count).await;
             asked.answered(&answer);
@@ -112,8 +112,14 @@ impl Connect for NodeConnection {
     }
 }
 
-fn not_open(why: &str) -> RedisError {
-    RedisError::from((ErrorKind::Io, "not connected", why.to_owned()))
+/// The driver passes it on as it is, so that its kind is not lost on the way.
+fn not_open(fault: &PipelineFault) -> RedisError {
+    let kind = match fault.kind {
+        FaultKind::Refused => ErrorKind::AuthenticationFailed,
+        FaultKind::Protocol => ErrorKind::Parse,
+        FaultKind::Timeout | FaultKind::Connection => ErrorKind::Io,
+    };
+    RedisError::from((kind, "not connected", fault.reason.to_string()))
 }
 
 fn is(cmd: &Cmd, name: &str) -> bool {
@@ -181,7 +187,9 @@ impl ClusterTransport {
     }
 
     async fn run(&self, shard: &Shard, pipeline: Pipeline) -> Result<(NodeAddr, Vec<Value>), PipelineFault> {
-        let slot = shard.any_slot().ok_or_else(|| PipelineFault::not_sent("the shard owns no slot"))?;
+        let slot = shard
+            .any_slot()
+            .ok_or_else(|| PipelineFault::not_sent(FaultKind::Connection, "the shard owns no slot"))?;
         let route = Route::new(slot.number(), SlotAddr::Master);
         let count = pipeline.len();
         let mut driver = ClusterConnection::clone(&self.connection.load());
@@ -189,10 +197,7 @@ impl ClusterTransport {
             .route_pipeline(pipeline, 0, count, SingleNodeRoutingInfo::SpecificNode(route))
             .await
             .map_err(|error| PipelineFault::unanswered(&error))?;
-        open(values).ok_or_else(|| PipelineFault {
-            reason: "an answer that does not name its node".into(),
-            may_have_run: true,
-        })
+        open(values).ok_or_else(|| PipelineFault::protocol("an answer that does not name its node"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::{RedisError, ServerError};
+use redis::{ErrorKind, RedisError, ServerError};
 
 use crate::slot::NodeAddr;
 
@@ -61,12 +61,58 @@ fn redirect_target(detail: &str, answered_by: &NodeAddr) -> Option<NodeAddr> {
     }
 }
 
+/// What kind of thing keeps a pipeline from being answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// The node keeps silent.
+    Timeout,
+    /// The connection can't be opened, or was lost.
+    Connection,
+    /// The server refuses the connection: the login above all.
+    Refused,
+    /// What came is no answer to what was asked.
+    Protocol,
+}
+
+impl FaultKind {
+    /// Every kind, in the order of [`FaultKind::index`].
+    pub const ALL: [Self; 4] = [Self::Timeout, Self::Connection, Self::Refused, Self::Protocol];
+
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Connection => "connection",
+            Self::Refused => "refused",
+            Self::Protocol => "protocol",
+        }
+    }
+
+    /// The place in [`FaultKind::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    fn of(error: &RedisError) -> Self {
+        if error.is_timeout() {
+            return Self::Timeout;
+        }
+        match error.kind() {
+            ErrorKind::AuthenticationFailed | ErrorKind::Server(_) | ErrorKind::Extension => Self::Refused,
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Self::Protocol,
+            _ => Self::Connection,
+        }
+    }
+}
+
 /// Why a pipeline brought no replies at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct PipelineFault {
     /// What the client or the network said.
     pub reason: Arc<str>,
+    /// What it comes down to.
+    pub kind: FaultKind,
     /// True where the commands may have run all the same, so that writes can't be sent again blindly.
     pub may_have_run: bool,
 }
@@ -74,12 +120,22 @@ pub struct PipelineFault {
 impl PipelineFault {
     /// The connection does not tell whether a request that failed was sent before.
     pub(super) fn unanswered(error: &RedisError) -> Self {
-        Self { reason: shortened(&error.to_string()), may_have_run: true }
+        Self { may_have_run: true, ..Self::not_open(error) }
+    }
+
+    /// The connection could not be opened.
+    pub(super) fn not_open(error: &RedisError) -> Self {
+        Self::not_sent(FaultKind::of(error), &error.to_string())
     }
 
     /// Nothing was sent.
-    pub fn not_sent(reason: &str) -> Self {
-        Self { reason: shortened(reason), may_have_run: false }
+    pub fn not_sent(kind: FaultKind, reason: &str) -> Self {
+        Self { reason: shortened(reason), kind, may_have_run: false }
+    }
+
+    /// What came is no answer to what was asked.
+    pub(super) fn protocol(reason: &str) -> Self {
+        Self { reason: shortened(reason), kind: FaultKind::Protocol, may_have_run: true }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::model::limits::{LINK_SILENCE_MIN, LINK_UNANSWERED_MAX, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN};
 
-use super::fault::PipelineFault;
+use super::fault::{FaultKind, PipelineFault};
 
 /// Set by a connection that ended while nobody was asking: what is sent over it then would be lost, and nobody could say
 /// that it was never sent.
@@ -23,7 +23,7 @@ pub(super) type Ended = Arc<AtomicBool>;
 /// How a connection is opened; bounded in time by itself.
 type Opener = dyn Fn(Ended) -> BoxFuture<'static, RedisResult<MultiplexedConnection>> + Send + Sync;
 /// A connection that is being opened, or was.
-type Opening = Shared<BoxFuture<'static, Result<MultiplexedConnection, Arc<str>>>>;
+type Opening = Shared<BoxFuture<'static, Result<MultiplexedConnection, PipelineFault>>>;
 
 /// The shared handle of a connection. Cheap to clone.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ struct State {
     ended: Ended,
     pause: Duration,
     /// Until when the node is left alone, and what it said last.
-    left_alone: Option<(Instant, Arc<str>)>,
+    left_alone: Option<(Instant, PipelineFault)>,
     /// When it answered last, and how many requests were given up unanswered since.
     answered_at: Option<Instant>,
     unanswered: u32,
@@ -96,7 +96,7 @@ impl NodeLink {
 
     /// Sends a pipeline; brings a value or an error value per command.
     pub(super) async fn run(&self, pipeline: &Pipeline) -> Result<Vec<Value>, PipelineFault> {
-        let (number, mut connection) = self.open().await.map_err(|why| PipelineFault::not_sent(&why))?;
+        let (number, mut connection) = self.open().await?;
         let asked = self.asked(number);
         let answer = connection.send_packed_commands(pipeline, 0, pipeline.len()).await;
         asked.answered(&answer);
@@ -108,21 +108,21 @@ impl NodeLink {
         Asked { link: self, number, since: Instant::now(), answered: false }
     }
 
-    /// The connection and its number, once it is open. Errors in words.
-    pub(super) async fn open(&self) -> Result<(u64, MultiplexedConnection), Arc<str>> {
+    /// The connection and its number, once it is open.
+    pub(super) async fn open(&self) -> Result<(u64, MultiplexedConnection), PipelineFault> {
         let (number, opening) = self.opening()?;
         Ok((number, opening.await?))
     }
 
     /// The present connection, or the next one on its way.
-    fn opening(&self) -> Result<(u64, Opening), Arc<str>> {
+    fn opening(&self) -> Result<(u64, Opening), PipelineFault> {
         let mut state = self.state();
         if state.ended.load(Ordering::Acquire) {
             state.opening = None;
         }
         match (&state.opening, &state.left_alone) {
             (Some(opening), _) => return Ok((state.number, opening.clone())),
-            (None, Some((until, why))) if Instant::now() < *until => return Err(Arc::clone(why)),
+            (None, Some((until, why))) if Instant::now() < *until => return Err(why.clone()),
             (None, _) => {}
         }
         state.number += 1;
@@ -130,19 +130,19 @@ impl NodeLink {
         let (number, link) = (state.number, self.clone());
         let opening = (self.opener)(Arc::clone(&state.ended));
         let task = tokio::spawn(async move {
-            let opened = opening.await.map_err(|error| Arc::from(error.to_string()));
+            let opened = opening.await.map_err(|error| PipelineFault::not_open(&error));
             link.opened(number, opened.as_ref().err());
             opened
         });
-        let opening =
-            async move { task.await.unwrap_or_else(|_| Err("the connection was not opened".into())) };
+        let stopped = || PipelineFault::not_sent(FaultKind::Connection, "the connection was not opened");
+        let opening = async move { task.await.unwrap_or_else(|_| Err(stopped())) };
         let opening = opening.boxed().shared();
         state.opening = Some(opening.clone());
         Ok((number, opening))
     }
 
     /// Notes how the opening of that number went.
-    fn opened(&self, number: u64, why_not: Option<&Arc<str>>) {
+    fn opened(&self, number: u64, why_not: Option<&PipelineFault>) {
         let mut state = self.state();
         if state.number != number {
             return;
@@ -152,7 +152,7 @@ impl NodeLink {
             Some(why) => {
                 state.opening = None;
                 state.pause = (state.pause * 2).clamp(RECONNECT_PAUSE_MIN, RECONNECT_PAUSE_MAX);
-                state.left_alone = Some((Instant::now() + state.pause, Arc::clone(why)));
+                state.left_alone = Some((Instant::now() + state.pause, why.clone()));
             }
         }
     }

@@ -23,7 +23,7 @@ pub use capability::{Capabilities, StreamingWrite};
 pub use cluster::{Answer, Cluster, Confirm, ConnectError, Target};
 pub use command::Command;
 pub use driver::ClusterTransport;
-pub use fault::{KeyFault, PipelineFault};
+pub use fault::{FaultKind, KeyFault, PipelineFault};
 pub use lanes::{LaneTransport, Malformed, ReplyScanner};
 pub use read::{InFlight, ShardRead, ShardRows, ShardTransport};
 pub use reply::Reply;

@@ -100,7 +100,7 @@ pub(super) fn rows_of_replies(
 ) -> Result<ShardRows, PipelineFault> {
     let step = if asking { 2 } else { 1 };
     if values.len() != read.keys.len() * step {
-        return Err(PipelineFault { reason: "wrong number of replies".into(), may_have_run: true });
+        return Err(PipelineFault::protocol("wrong number of replies"));
     }
     Ok(rows(node, values.into_iter().skip(step - 1).step_by(step), read))
 }

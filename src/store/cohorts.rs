@@ -12,6 +12,7 @@ use crate::slot::{Cohort, CohortIndex, KeyLayout};
 
 use super::error::StoreError;
 use super::fan_out::Effect;
+use super::read_metrics::FeatureMetrics;
 use super::{CohortMembers, CohortOptions, Engine, EntityOptions, FeatureStore, Kind};
 
 /// A kind whose cohorts have the members that are listed; those in Redis are read later.
@@ -22,7 +23,8 @@ pub(super) fn kind(options: EntityOptions) -> Result<Arc<Kind>, StoreError> {
     };
     let members = options.cohorts.iter().map(listed).collect();
     let layout = layout(&options, members)?;
-    Ok(Arc::new(Kind { layout: ArcSwap::from_pointee(layout), options }))
+    let features = FeatureMetrics::new(&options.name, &options.schema);
+    Ok(Arc::new(Kind { layout: ArcSwap::from_pointee(layout), options, features }))
 }
 
 fn layout(options: &EntityOptions, members: Vec<Vec<EntityId>>) -> Result<KeyLayout, StoreError> {

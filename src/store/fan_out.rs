@@ -5,7 +5,8 @@
 //! fault of one key never sends another key anywhere; dropping the future gives everything up.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use ahash::{AHashMap, AHashSet};
 use futures::future::BoxFuture;
@@ -79,6 +80,18 @@ pub(super) struct FanOut<'a, O: ShardOperation> {
     pub(super) keys: &'a KeySet,
     pub(super) chunk_keys_max: usize,
     pub(super) deadline: Instant,
+    /// How long a pipeline waited at its gate at most, in nanoseconds; zero at first.
+    pub(super) longest_wait: AtomicU64,
+}
+
+/// How a batch went.
+pub(super) struct Ran {
+    /// Shards that were asked.
+    pub(super) shards: usize,
+    /// When all keys were planned and under way.
+    pub(super) planned: Instant,
+    /// The longest time that a pipeline waited at its gate.
+    pub(super) queued: Duration,
 }
 
 /// What came of one step.
@@ -126,8 +139,8 @@ struct Run<'a, O: ShardOperation, S> {
 }
 
 impl<O: ShardOperation> FanOut<'_, O> {
-    /// Sends every key to its shard and tells `settle` what became of it. Returns how many shards were asked.
-    pub(super) async fn run<S>(&self, settle: S) -> usize
+    /// Sends every key to its shard and tells `settle` what became of it.
+    pub(super) async fn run<S>(&self, settle: S) -> Ran
     where
         S: FnMut(Settled<'_, O::Output>) + Send,
     {
@@ -141,6 +154,7 @@ impl<O: ShardOperation> FanOut<'_, O> {
             shards_asked: AHashSet::new(),
         };
         run.plan_and_send(self.keys.numbers());
+        let planned = Instant::now();
         let deadline = tokio::time::sleep_until(self.deadline);
         tokio::pin!(deadline);
         loop {
@@ -156,7 +170,11 @@ impl<O: ShardOperation> FanOut<'_, O> {
                 }
             }
         }
-        run.shards_asked.len()
+        let shards = run.shards_asked.len();
+        // Waits that are not over end with their steps.
+        drop(run);
+        let queued = Duration::from_nanos(self.longest_wait.load(Ordering::Relaxed));
+        Ran { shards, planned, queued }
     }
 }
 
@@ -203,10 +221,11 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         let (sent, since) = (Arc::new(AtomicBool::new(false)), Instant::now());
         let node = Some(target.node().clone());
         let under_way = UnderWay { keys: Arc::clone(&keys), node, since, alone, sent: Arc::clone(&sent) };
-        let transport = self.fan_out.transport;
+        let (transport, deadline) = (self.fan_out.transport, self.fan_out.deadline.into_std());
+        let longest_wait = &self.fan_out.longest_wait;
         self.step(under_way, async move {
             let _place = place_while_away;
-            let admission = Admission::new(gates, sent);
+            let admission = Admission::new(gates, sent, deadline, longest_wait);
             let outcome = {
                 let mut running = operation.run(&target, &keys, &admission);
                 match timeout(NODE_PATIENCE_MAX, &mut running).await {
@@ -277,6 +296,7 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
                         trouble.may_have_run |= fault.may_have_run;
                     }
                 }
+                self.fan_out.gates.retried(put_off.len());
                 self.wait_and_plan(put_off);
             }
         }

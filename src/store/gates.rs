@@ -2,19 +2,20 @@
 //!
 //! Invariant: a node that is slow holds only its own gate; the others are not delayed by it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::metrics::ShardMetrics;
+use crate::metrics::{self, ShardMetrics};
 use crate::model::limits::AWAY_COMMANDS_MAX;
-use crate::shard::InFlight;
+use crate::shard::{FaultKind, InFlight};
 use crate::slot::NodeAddr;
 
 use super::health::Health;
+use super::shard_read::patience;
 
 /// Gates that are kept for nodes that may have left the cluster.
 const GATES_MAX: usize = 4_096;
@@ -24,6 +25,7 @@ pub(super) struct Gates {
     operation: &'static str,
     commands_max: usize,
     gates: Mutex<AHashMap<NodeAddr, Arc<Gate>>>,
+    retries: ::metrics::Counter,
 }
 
 /// One node's gate.
@@ -34,6 +36,9 @@ pub(super) struct Gate {
     /// Places of commands that wait for a node that is away.
     while_away: Arc<Semaphore>,
     metrics: ShardMetrics,
+    /// Made when it is first needed, so that replicas have none.
+    fallbacks: OnceLock<::metrics::Counter>,
+    addr: NodeAddr,
 }
 
 /// A pipeline under way; ends when dropped.
@@ -41,6 +46,8 @@ pub(super) struct Passage {
     gate: Arc<Gate>,
     keys: usize,
     started: Instant,
+    /// After so long, a node that has not answered is taken for silent.
+    patience: Duration,
     /// The node has answered, or failed.
     over: bool,
 }
@@ -51,6 +58,7 @@ impl Gates {
             operation,
             commands_max: commands_max.clamp(1, Semaphore::MAX_PERMITS),
             gates: Mutex::default(),
+            retries: metrics::counter(&metrics::RETRIES, []),
         }
     }
 
@@ -68,21 +76,34 @@ impl Gates {
             permits: Arc::new(Semaphore::new(self.commands_max)),
             commands_max: self.commands_max,
             while_away: Arc::new(Semaphore::new(AWAY_COMMANDS_MAX)),
-            metrics: ShardMetrics::new(&node.to_string(), self.operation),
+            metrics: ShardMetrics::new(
+                &node.to_string(),
+                self.operation,
+                &FaultKind::ALL.map(FaultKind::as_str),
+            ),
+            fallbacks: OnceLock::new(),
+            addr: node.clone(),
         });
         gates.insert(node.clone(), Arc::clone(&gate));
         gate
+    }
+
+    /// So many keys are to be sent again, as a pipeline with them brought no replies.
+    pub(super) fn retried(&self, keys: usize) {
+        if keys > 0 {
+            self.retries.increment(keys as u64);
+        }
     }
 }
 
 impl Gate {
     /// Waits for places among the commands in flight; a pipeline that has more than there are takes all of them. The
     /// places are given back apart from the passage, when the node has nothing left to answer. Cancel-safe.
-    pub(super) async fn pass(self: Arc<Self>, keys: usize) -> (Passage, InFlight) {
+    pub(super) async fn pass(self: Arc<Self>, keys: usize, deadline: Instant) -> (Passage, InFlight) {
         let places = u32::try_from(keys.clamp(1, self.commands_max)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let permit = Arc::clone(&self.permits).acquire_many_owned(places).await.ok();
-        self.passed(keys, permit)
+        self.passed(keys, permit, deadline)
     }
 
     /// A place among those who wait for a node that is away; `None` where they are enough.
@@ -92,15 +113,28 @@ impl Gate {
     }
 
     /// The place of one command, where there is one.
-    pub(super) fn pass_at_once(self: Arc<Self>) -> Option<(Passage, InFlight)> {
+    pub(super) fn pass_at_once(self: Arc<Self>, deadline: Instant) -> Option<(Passage, InFlight)> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        Some(self.passed(1, Some(permit)))
+        Some(self.passed(1, Some(permit), deadline))
     }
 
-    fn passed(self: Arc<Self>, keys: usize, permit: Option<OwnedSemaphorePermit>) -> (Passage, InFlight) {
+    /// So many keys of this primary are asked of a replica, as the primary does not answer.
+    pub(super) fn fell_back(&self, keys: usize) {
+        let counter = || metrics::counter(&metrics::FALLBACK_KEYS, [&self.addr.to_string()]);
+        self.fallbacks.get_or_init(counter).increment(keys as u64);
+    }
+
+    fn passed(
+        self: Arc<Self>,
+        keys: usize,
+        permit: Option<OwnedSemaphorePermit>,
+        deadline: Instant,
+    ) -> (Passage, InFlight) {
         self.metrics.begin(keys);
         let place = permit.map_or_else(InFlight::uncounted, InFlight::new);
-        (Passage { gate: self, keys, started: Instant::now(), over: false }, place)
+        let started = Instant::now();
+        let patience = patience(deadline.saturating_duration_since(started));
+        (Passage { gate: self, keys, started, patience, over: false }, place)
     }
 }
 
@@ -112,10 +146,15 @@ impl Passage {
     }
 
     /// The pipeline brought no replies.
-    pub(super) fn fault(mut self) {
+    pub(super) fn fault(mut self, kind: FaultKind) {
         self.over = true;
-        self.gate.metrics.faults.increment(1);
+        self.gate.metrics.fault(kind.index());
         self.gate.health.fault();
+    }
+
+    /// The node is not waited for any longer.
+    pub(super) fn late(mut self) {
+        self.patience = Duration::ZERO;
     }
 }
 
@@ -124,6 +163,11 @@ impl Drop for Passage {
         let took = self.started.elapsed();
         if !self.over {
             self.gate.health.given_up(self.keys, took);
+            // A silent node brings no fault by itself. Whoever is dropped sooner was not waited for: its caller went
+            // away, or another node was faster.
+            if took >= self.patience {
+                self.gate.metrics.fault(FaultKind::Timeout.index());
+            }
         }
         self.gate.metrics.end(took);
     }
@@ -134,11 +178,33 @@ pub(super) struct Admission<'a> {
     gates: &'a Gates,
     /// True once a gate has let a pipeline through.
     sent: Arc<AtomicBool>,
+    deadline: Instant,
+    /// In nanoseconds.
+    longest_wait: &'a AtomicU64,
+}
+
+/// A wait at a gate; over when dropped, also where it was in vain.
+struct Wait<'a> {
+    since: Instant,
+    longest: &'a AtomicU64,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.longest.fetch_max(nanos, Ordering::Relaxed);
+    }
 }
 
 impl<'a> Admission<'a> {
-    pub(super) fn new(gates: &'a Gates, sent: Arc<AtomicBool>) -> Self {
-        Self { gates, sent }
+    /// `longest_wait` is raised to the longest time that one of the pipelines waits, in nanoseconds.
+    pub(super) fn new(
+        gates: &'a Gates,
+        sent: Arc<AtomicBool>,
+        deadline: Instant,
+        longest_wait: &'a AtomicU64,
+    ) -> Self {
+        Self { gates, sent, deadline, longest_wait }
     }
 
     /// The gate of a node.
@@ -148,7 +214,9 @@ impl<'a> Admission<'a> {
 
     /// Waits for places of a pipeline to a node. Cancel-safe.
     pub(super) async fn pass(&self, node: &NodeAddr, keys: usize) -> (Passage, InFlight) {
-        let passed = self.gate(node).pass(keys).await;
+        let wait = Wait { since: Instant::now(), longest: self.longest_wait };
+        let passed = self.gate(node).pass(keys, self.deadline).await;
+        drop(wait);
         self.sent.store(true, Ordering::Relaxed);
         passed
     }

@@ -1,5 +1,6 @@
 //! Commands that belong to keys: sent to the shard that owns each key, with redirects and the deadline seen to.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -36,6 +37,7 @@ impl Engine {
             keys,
             chunk_keys_max: (self.options.pipeline_commands_max / commands_per_key.max(1)).max(1),
             deadline: Instant::now() + timeout,
+            longest_wait: AtomicU64::new(0),
         };
         let mut results: Vec<Option<KeyReplies>> = vec![None; keys.len()];
         let mut settle = |key: KeyNumber, result| {
@@ -102,7 +104,7 @@ impl ShardOperation for Commands<'_> {
             let mut answer = match answer {
                 Ok(answer) => answer,
                 Err(fault) => {
-                    passage.fault();
+                    passage.fault(fault.kind);
                     return Err(fault);
                 }
             };

@@ -13,11 +13,13 @@ mod inspect;
 mod keyed;
 mod options;
 mod read;
+mod read_metrics;
 mod read_one;
 mod scan;
 mod shard_read;
 mod streaming;
 mod write;
+mod write_metrics;
 
 pub use admin::Readiness;
 pub use cohort_move::{MoveDirection, MoveOutcome, MoveReport};
@@ -40,7 +42,8 @@ use crate::slot::{KeyLayout, Topology};
 
 use gates::Gates;
 use hedge::HedgeBudget;
-use read::ReadMetrics;
+use read_metrics::{FeatureMetrics, ReadMetrics};
+use write_metrics::WriteMetrics;
 
 /// One kind of entity on one cluster. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -62,6 +65,8 @@ struct Engine {
     confirm_gates: Gates,
     hedge: Option<HedgeBudget>,
     read_metrics: ReadMetrics,
+    batch_writes: WriteMetrics,
+    streaming_writes: WriteMetrics,
     readiness: tokio::sync::Mutex<Option<(std::time::Instant, Readiness)>>,
     background: cohorts::Background,
 }
@@ -70,6 +75,7 @@ struct Engine {
 struct Kind {
     options: EntityOptions,
     layout: ArcSwap<KeyLayout>,
+    features: FeatureMetrics,
 }
 
 impl FeatureStore {
@@ -100,9 +106,11 @@ impl FeatureStore {
             capabilities,
             read_gates: Gates::new("read", commands_max),
             write_gates: Gates::new("write", commands_max),
-            confirm_gates: Gates::new("confirmed_write", 1),
+            confirm_gates: Gates::new("write", 1),
             hedge: options.hedge.map(HedgeBudget::new),
             read_metrics: ReadMetrics::new(),
+            batch_writes: WriteMetrics::new("batch"),
+            streaming_writes: WriteMetrics::new("streaming"),
             readiness: tokio::sync::Mutex::default(),
             background: cohorts::Background::new(engine.clone()),
             options,

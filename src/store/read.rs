@@ -1,20 +1,19 @@
 //! Batch reads: plan, fan out, merge into one [`FeatureBatch`].
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::metrics;
 use crate::model::limits::PIPELINE_BYTES_MAX;
-use crate::model::{
-    EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, RowStatus, UnavailableReason,
-};
+use crate::model::{EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, UnavailableReason};
 use crate::slot::KeySet;
 
 use super::FeatureStore;
 use super::error::{RequestError, check_each_once};
 use super::fan_out::{FanOut, Settled};
+use super::read_metrics::Phases;
 use super::read_one::OneRead;
 use super::shard_read::{Read, ReadRows};
 
@@ -58,22 +57,33 @@ impl FeatureStore {
         self.check_size(ids.len(), projection.len())?;
         debug_assert_eq!(check_each_once(projection.names()), Ok(()));
         let deadline = started + self.timeout(timeout)?;
-        let engine = &*self.engine;
         let mut primary_is_late = false;
         if let [id] = &*ids
-            && engine.reads_primaries_first()
+            && self.engine.reads_primaries_first()
         {
             match self.read_one(id, &ids, &projection, deadline).await? {
                 OneRead::Answered(batch) => {
-                    engine.read_metrics.record(&batch, started.elapsed());
+                    self.record_read(&batch, started.elapsed(), None);
                     return Ok(batch);
                 }
                 OneRead::Late => primary_is_late = true,
                 OneRead::Other => {}
             }
         }
-        let keys = KeySet::new(&ids, &self.kind.layout.load())?;
+        self.read_all(ids, projection, started, deadline, primary_is_late).await
+    }
 
+    /// The long way: plan, fan out, merge.
+    async fn read_all(
+        &self,
+        ids: Arc<[EntityId]>,
+        projection: Arc<Projection>,
+        started: Instant,
+        deadline: Instant,
+        primary_is_late: bool,
+    ) -> Result<FeatureBatch, RequestError> {
+        let engine = &*self.engine;
+        let keys = KeySet::new(&ids, &self.kind.layout.load())?;
         let operation = Read {
             transport: &*engine.transport,
             cluster: &engine.cluster,
@@ -91,11 +101,18 @@ impl FeatureStore {
             keys: &keys,
             chunk_keys_max: self.chunk_keys_max(&projection),
             deadline,
+            longest_wait: AtomicU64::new(0),
         };
         let mut batch = FeatureBatchBuilder::new(keys.len(), Arc::clone(&projection));
-        let shards = fan_out.run(|settled| merge(&mut batch, settled)).await;
-        let batch = batch.finish(ids, keys.key_of_id(), shards, &UnavailableReason::DeadlineExceeded(None));
-        engine.read_metrics.record(&batch, started.elapsed());
+        let mut merging = Duration::ZERO;
+        let ran = fan_out.run(|settled| merging += merge(&mut batch, settled)).await;
+        let merged = Instant::now();
+        let late = UnavailableReason::DeadlineExceeded(None);
+        let batch = batch.finish(ids, keys.key_of_id(), ran.shards, &late);
+        let over = Instant::now();
+        let phases =
+            Phases { plan: ran.planned - started, queue: ran.queued, merge: merging + (over - merged) };
+        self.record_read(&batch, over - started, Some(phases));
         Ok(batch)
     }
 
@@ -157,10 +174,15 @@ impl FeatureStore {
     }
 }
 
-fn merge(batch: &mut FeatureBatchBuilder, settled: Settled<'_, ReadRows>) {
+/// Returns how long it took; keys that failed take no time worth a look at the clock for each.
+fn merge(batch: &mut FeatureBatchBuilder, settled: Settled<'_, ReadRows>) -> Duration {
     match settled {
-        Settled::Failed { keys, reason } => batch.fail(keys.iter().copied(), &reason),
+        Settled::Failed { keys, reason } => {
+            batch.fail(keys.iter().copied(), &reason);
+            Duration::ZERO
+        }
         Settled::Answered { keys, output, except } => {
+            let begun = std::time::Instant::now();
             let block = batch.add_block(output.block, output.stale);
             let mut except = except.iter().copied().peekable();
             let (places, confirmed) = output.confirmed.unwrap_or_default();
@@ -176,47 +198,7 @@ fn merge(batch: &mut FeatureBatchBuilder, settled: Settled<'_, ReadRows>) {
                     _ => batch.place(*key, block, row),
                 }
             }
-        }
-    }
-}
-
-/// What is counted per batch; looked up once.
-pub(super) struct ReadMetrics {
-    duration: ::metrics::Histogram,
-    recent: ::metrics::Histogram,
-    entities: ::metrics::Histogram,
-    rows: [::metrics::Counter; 4],
-    stale: ::metrics::Counter,
-}
-
-impl ReadMetrics {
-    pub(super) fn new() -> Self {
-        Self {
-            duration: metrics::histogram(&metrics::READ_DURATION, ["batch"]),
-            recent: metrics::histogram(&metrics::READ_DURATION_RECENT, ["batch"]),
-            entities: metrics::histogram(&metrics::READ_ENTITIES, ["batch"]),
-            rows: RowStatus::ALL.map(|status| metrics::counter(&metrics::ROWS, [status.as_str()])),
-            stale: metrics::counter(&metrics::ROWS_STALE, []),
-        }
-    }
-
-    fn record(&self, batch: &FeatureBatch, elapsed: Duration) {
-        self.duration.record(elapsed.as_secs_f64());
-        self.recent.record(elapsed.as_secs_f64());
-        self.entities.record(batch.len() as f64);
-        for status in RowStatus::ALL {
-            let rows = batch.summary().of(status) as u64;
-            if rows > 0 {
-                self.rows[status.index()].increment(rows);
-            }
-        }
-        if batch.summary().stale_possible > 0 {
-            self.stale.increment(batch.summary().stale_possible as u64);
-        }
-        if batch.summary().unavailable > 0 {
-            for reason in batch.rows().filter_map(|row| row.reason) {
-                metrics::counter(&metrics::ROWS_UNAVAILABLE, [reason.kind()]).increment(1);
-            }
+            begun.elapsed()
         }
     }
 }

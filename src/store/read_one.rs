@@ -50,7 +50,9 @@ impl FeatureStore {
         }
         let asked = Instant::now();
         let patience = patience(deadline - asked);
-        let Some((passage, place)) = Arc::clone(&gate).pass_at_once() else { return Ok(OneRead::Other) };
+        let Some((passage, place)) = Arc::clone(&gate).pass_at_once(deadline.into_std()) else {
+            return Ok(OneRead::Other);
+        };
         let target = Target::Shard(Arc::clone(shard));
         let read = ShardRead {
             target: &target,
@@ -66,12 +68,14 @@ impl FeatureStore {
             engine.transport.request_refresh();
             gate.health.silent_since(asked.into_std());
             if fallback {
+                passage.late();
                 return Ok(OneRead::Late);
             }
             answer = timeout_at(deadline, reading).await;
         }
         match answer {
             Err(_) => {
+                passage.late();
                 gate.health.silent_since(asked.into_std());
                 batch.fail([0], &late(Some(format!("no answer from {}", shard.primary).into())));
             }
@@ -81,8 +85,9 @@ impl FeatureStore {
                 batch.place(0, block, 0);
             }
             Ok(Ok(_)) => return Ok(OneRead::Other),
-            Ok(Err(_)) => {
-                passage.fault();
+            Ok(Err(fault)) => {
+                passage.fault(fault.kind);
+                engine.read_gates.retried(1);
                 return Ok(OneRead::Other);
             }
         }

@@ -12,7 +12,9 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::model::limits::{HEDGE_DELAY_MIN, NEAREST_EXPLORE_EVERY, NODE_PATIENCE_MAX};
 use crate::model::{FeatureName, ReplyBlock};
-use crate::shard::{Cluster, KeyFault, PipelineFault, ShardRead, ShardRows, ShardTransport, Target};
+use crate::shard::{
+    Cluster, FaultKind, KeyFault, PipelineFault, ShardRead, ShardRows, ShardTransport, Target,
+};
 use crate::slot::{KeyNumber, KeySet, NodeAddr, Shard};
 
 use super::fan_out::{Effect, Outcome, ShardOperation};
@@ -61,13 +63,13 @@ impl ShardOperation for Read<'_> {
                 other => vec![other.clone()].into_iter(),
             };
             let Some(first) = nodes.next() else {
-                return Err(PipelineFault::not_sent("the shard has no node"));
+                return Err(PipelineFault::not_sent(FaultKind::Connection, "the shard has no node"));
             };
             let (answered_by, rows) = if nodes.as_slice().is_empty() {
                 let rows = self.ask(&first, &keys, admission).await?;
                 (first, rows)
             } else {
-                self.ask_in_turn(first, nodes, &keys, admission).await?
+                self.ask_in_turn(first, nodes, target.node(), &keys, admission).await?
             };
             let stale = matches!(answered_by, Target::Replica(_));
             let ShardRows { node, block, mut faults } = rows;
@@ -103,7 +105,7 @@ impl Read<'_> {
         let answer = self.transport.read(read, place).await;
         match &answer {
             Ok(_) => passage.answered(),
-            Err(_) => passage.fault(),
+            Err(fault) => passage.fault(fault.kind),
         }
         answer
     }
@@ -114,6 +116,7 @@ impl Read<'_> {
         &self,
         first: Target,
         mut nodes: Nodes,
+        primary: &NodeAddr,
         keys: &[&[u8]],
         admission: &Admission<'_>,
     ) -> Result<(Target, ShardRows), PipelineFault> {
@@ -122,12 +125,12 @@ impl Read<'_> {
             let answer = self.ask(&target, keys, admission).await;
             (target, answer)
         };
-        let second_is_well =
-            nodes.as_slice().first().is_some_and(|second| !admission.gate(second.node()).health.is_suspect());
-        let hedge = if second_is_well { self.hedge_delay(first.node(), keys.len(), admission) } else { None };
+        let hedge = self.hedge_delay(first.node(), nodes.as_slice().first(), keys.len(), admission);
         let mut hedge_at = hedge.map(|delay| asked + delay);
         let mut give_up_at = asked + self.patience(asked);
         let mut waiting_for = first.node().clone();
+        let mut fallback = Fallback::new(admission.gate(primary), keys.len(), self.primary_is_late);
+        fallback.asks(&first);
         let mut under_way = FuturesUnordered::from_iter([ask(first)]);
         let (mut fault, mut poor) = (None, None);
         loop {
@@ -138,10 +141,12 @@ impl Read<'_> {
                 Some((target, answer)) = under_way.next() => match answer {
                     Ok(rows) if !is_poor(&rows, keys.len()) => return Ok((target, rows)),
                     Ok(rows) => {
+                        fallback.fails(target.node(), primary);
                         poor.get_or_insert((target, rows));
                         nodes.next()
                     }
                     Err(this) => {
+                        fallback.fails(target.node(), primary);
                         // It is told as the primary's.
                         if fault.is_none() || matches!(target, Target::Shard(_)) {
                             fault = Some(this);
@@ -155,6 +160,7 @@ impl Read<'_> {
                         continue;
                     }
                     if !hedged {
+                        fallback.fails(&waiting_for, primary);
                         self.gone_silent(&waiting_for, asked, admission);
                     }
                     nodes.next()
@@ -164,10 +170,11 @@ impl Read<'_> {
                 let now = Instant::now();
                 give_up_at = now + self.patience(now);
                 hedge_at = None;
+                fallback.asks(&target);
                 waiting_for = target.node().clone();
                 under_way.push(ask(target));
             } else if under_way.is_empty() {
-                let nobody = || PipelineFault::not_sent("no node answered");
+                let nobody = || PipelineFault::not_sent(FaultKind::Connection, "no node answered");
                 return poor.map_or_else(|| Err(fault.unwrap_or_else(nobody)), Ok);
             }
         }
@@ -178,9 +185,19 @@ impl Read<'_> {
         patience(self.deadline.saturating_duration_since(now))
     }
 
-    /// How long a node may take before a second one is asked to save time; nothing where reads are not hedged.
-    fn hedge_delay(&self, node: &NodeAddr, keys: usize, admission: &Admission<'_>) -> Option<Duration> {
+    /// How long a node may take before a second one is asked to save time; nothing where reads are not hedged, or the
+    /// second one is not well.
+    fn hedge_delay(
+        &self,
+        node: &NodeAddr,
+        second: Option<&Target>,
+        keys: usize,
+        admission: &Admission<'_>,
+    ) -> Option<Duration> {
         let budget = self.hedge?;
+        if admission.gate(second?.node()).health.is_suspect() {
+            return None;
+        }
         budget.earn(keys);
         let usual = admission.gate(node).health.slow_after(keys)?;
         Some(usual.max(HEDGE_DELAY_MIN))
@@ -264,6 +281,32 @@ impl Read<'_> {
             faults.sort_unstable_by_key(|(place, _)| *place);
         }
         None
+    }
+}
+
+/// Counts the keys that a replica is asked for because the primary does not answer: once each, whatever comes then.
+struct Fallback {
+    primary: Arc<Gate>,
+    keys: usize,
+    primary_is_out: bool,
+}
+
+impl Fallback {
+    fn new(primary: Arc<Gate>, keys: usize, primary_is_late: bool) -> Self {
+        let primary_is_out = primary_is_late || primary.health.is_suspect();
+        Self { primary, keys, primary_is_out }
+    }
+
+    /// A node failed, or was silent for too long.
+    fn fails(&mut self, node: &NodeAddr, primary: &NodeAddr) {
+        self.primary_is_out |= node == primary;
+    }
+
+    /// A node is asked.
+    fn asks(&mut self, target: &Target) {
+        if self.primary_is_out && self.keys > 0 && matches!(target, Target::Replica(_)) {
+            self.primary.fell_back(std::mem::take(&mut self.keys));
+        }
     }
 }
 

@@ -2,9 +2,8 @@
 //!
 //! Invariant: a streaming value is never written without its TTL, whatever fails; all features of a write or none.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::metrics;
 use crate::model::{EntityId, FeatureClass, FeatureName, FeatureValue};
 use crate::shard::{Command, Reply, StreamingWrite};
 
@@ -12,6 +11,7 @@ use super::FeatureStore;
 use super::error::{RequestError, StoreError};
 use super::fan_out::Effect;
 use super::write::{check_features, check_ttl, pairs};
+use super::write_metrics::WriteOutcome;
 
 /// Features that get the same TTL.
 struct TtlGroup<'a> {
@@ -41,6 +41,21 @@ impl FeatureStore {
         ttl_seconds: Option<u64>,
         timeout: Option<Duration>,
     ) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let result = self.write_streaming(id, features, ttl_seconds, timeout).await;
+        let metrics = &self.engine.streaming_writes;
+        metrics.rows([WriteOutcome::from(&result)]);
+        metrics.took(begun.elapsed());
+        result
+    }
+
+    async fn write_streaming(
+        &self,
+        id: &EntityId,
+        features: &[(FeatureName, FeatureValue)],
+        ttl_seconds: Option<u64>,
+        timeout: Option<Duration>,
+    ) -> Result<(), StoreError> {
         let timeout = self.timeout(timeout)?;
         let options = &self.kind.options;
         check_features(&options.schema, FeatureClass::Streaming, features)?;
@@ -53,15 +68,13 @@ impl FeatureStore {
         let way = self.engine.capabilities.streaming_write;
         let commands = streaming_write(way, &key, &groups);
         let answer = self.engine.run_key(&key, commands, Effect::Once, timeout).await;
-        let result = match answer {
+        match answer {
             Err(reason) => Err(StoreError::from(reason)),
             Ok(replies) if every_ttl_is_set(way, &replies, &groups) => Ok(()),
             Ok(replies) => Err(StoreError::Broken(format!(
                 "not every field of {id:?} got its TTL; the server answered {replies:?}"
             ))),
-        };
-        metrics::writes("streaming", u64::from(result.is_ok()), u64::from(result.is_err()));
-        result
+        }
     }
 
     /// The field TTL of a streaming feature that is written without one: the schema's, or else the kind's.

@@ -5,11 +5,10 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
 
-use crate::metrics;
 use crate::model::limits::{
     FEATURE_VALUE_BYTES_MAX, FEATURES_PER_WRITE_MAX, LOAD_BYTES_PER_BATCH, LOAD_LATE_BATCHES_MAX,
     LOAD_ROWS_PER_BATCH, TTL_SECONDS_MAX, WAIT_REPLICAS_TIMEOUT, WRITE_TIMEOUT,
@@ -26,6 +25,7 @@ use super::error::{RequestError, StoreError, check_each_once};
 use super::fan_out::Effect;
 use super::keyed::KeyReplies;
 use super::options::LoadOptions;
+use super::write_metrics::WriteOutcome;
 
 /// Writes the values of one row, then the key's TTL: all of it or, at a key that is no hash, nothing. As two commands,
 /// the second would give a TTL to the key of somebody else that the first has just refused. ARGV: the TTL, a condition
@@ -42,11 +42,12 @@ pub struct RowRejected {
     reason: String,
     /// Its shard had not answered when the batch's time was over.
     late: bool,
+    outcome: WriteOutcome,
 }
 
 impl RowRejected {
     fn because(reason: impl fmt::Display) -> Self {
-        Self { reason: reason.to_string(), late: false }
+        Self { reason: reason.to_string(), late: false, outcome: WriteOutcome::Rejected }
     }
 }
 
@@ -56,7 +57,7 @@ impl From<&UnavailableReason> for RowRejected {
             reason,
             UnavailableReason::DeadlineExceeded(Some(_)) | UnavailableReason::OutcomeUnknown(_)
         );
-        Self { late, ..Self::because(reason) }
+        Self { late, outcome: reason.into(), ..Self::because(reason) }
     }
 }
 
@@ -107,7 +108,13 @@ impl FeatureStore {
             } else {
                 WRITE_TIMEOUT_AFTER_LATE_ONES
             };
+            let begun = Instant::now();
             let results = self.load_batch(&batch, ttl_seconds, confirm, patience).await;
+            let outcome = |result: &Result<(), RowRejected>| {
+                result.as_ref().map_or_else(|rejected| rejected.outcome, |()| WriteOutcome::Written)
+            };
+            self.engine.batch_writes.rows(results.iter().map(outcome));
+            self.engine.batch_writes.took(begun.elapsed());
             let late = results.iter().any(|result| result.as_ref().is_err_and(|rejected| rejected.late));
             late_in_a_row = if late { late_in_a_row + 1 } else { 0 };
             for (row, result) in batch.into_iter().zip(results) {
@@ -179,13 +186,22 @@ impl FeatureStore {
                 results[*place] = row_result(&answer, number);
             }
         }
-        let written = results.iter().filter(|result| result.is_ok()).count() as u64;
-        metrics::writes("batch", written, results.len() as u64 - written);
         results
     }
 
     /// Writes one batch feature of one entity; an entity that is new gets the kind's key TTL.
     pub async fn update_batch_feature(
+        &self,
+        id: &EntityId,
+        feature: &FeatureName,
+        value: FeatureValue,
+    ) -> Result<(), StoreError> {
+        let result = self.write_batch_feature(id, feature, value).await;
+        self.engine.batch_writes.rows([WriteOutcome::from(&result)]);
+        result
+    }
+
+    async fn write_batch_feature(
         &self,
         id: &EntityId,
         feature: &FeatureName,

@@ -11,9 +11,11 @@ use tokio_rustls::client::TlsStream;
 use crate::model::limits::REPLY_LINE_BYTES_MAX;
 use crate::slot::NodeAddr;
 
+use super::super::fault::FaultKind;
 use super::super::role::Role;
 use super::super::settings::{self, RedisSettings};
 use super::encode;
+use super::exchange::Ended;
 use super::resp::{Head, Malformed, head};
 use super::skip::Skip;
 
@@ -26,25 +28,21 @@ pub(super) enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A connection to `node` that is ready for reads. Put a timeout round it. Errors in words.
-pub(super) async fn connect(
-    node: &NodeAddr,
-    role: Role,
-    settings: &RedisSettings,
-) -> Result<Socket, Arc<str>> {
+/// A connection to `node` that is ready for reads. Put a timeout round it.
+pub(super) async fn connect(node: &NodeAddr, role: Role, settings: &RedisSettings) -> Result<Socket, Ended> {
     let mut stream = open(node).await?;
     let Some(tls) = &settings.tls else {
         log_in(&mut stream, role, settings).await?;
         return Ok(Socket::Plain(stream));
     };
-    let failed = |error: std::io::Error| Arc::from(format!("no TLS: {error}"));
+    let failed = |error: std::io::Error| broken(format!("no TLS: {error}"));
     let mut stream = Box::new(tls.connect(&node.host, stream).await.map_err(failed)?);
     log_in(&mut stream, role, settings).await?;
     Ok(Socket::Tls(stream))
 }
 
-async fn open(node: &NodeAddr) -> Result<TcpStream, Arc<str>> {
-    let failed = |error: std::io::Error| Arc::from(format!("can't connect: {error}"));
+async fn open(node: &NodeAddr) -> Result<TcpStream, Ended> {
+    let failed = |error: std::io::Error| broken(format!("can't connect: {error}"));
     let stream = TcpStream::connect((&*node.host, node.port)).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let keepalive = TcpKeepalive::new()
@@ -58,8 +56,12 @@ async fn open(node: &NodeAddr) -> Result<TcpStream, Arc<str>> {
     Ok(stream)
 }
 
-/// Logs in, names the connection and, at a replica, asks to be answered. Errors in words.
-async fn log_in<S>(stream: &mut S, role: Role, settings: &RedisSettings) -> Result<(), Arc<str>>
+fn broken(reason: String) -> Ended {
+    Ended { kind: FaultKind::Connection, reason: reason.into() }
+}
+
+/// Logs in, names the connection and, at a replica, asks to be answered.
+async fn log_in<S>(stream: &mut S, role: Role, settings: &RedisSettings) -> Result<(), Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -77,25 +79,28 @@ where
 }
 
 /// Sends one command and passes over its reply; an error reply is an error.
-async fn call<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, command: &[u8]) -> Result<(), Arc<str>> {
-    let failed = |error: std::io::Error| Arc::from(format!("can't log in: {error}"));
+async fn call<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, command: &[u8]) -> Result<(), Ended> {
+    let failed = |error: std::io::Error| broken(format!("can't log in: {error}"));
+    let malformed = |reason: &str| Ended { kind: FaultKind::Protocol, reason: reason.into() };
     stream.write_all(command).await.map_err(failed)?;
     let mut bytes = BytesMut::new();
     loop {
-        match reply(&bytes).map_err(|error| error.to_string())? {
-            Some(Reply { error: Some(error), .. }) => return Err(error),
+        match reply(&bytes).map_err(|error| malformed(&error.to_string()))? {
+            Some(Reply { error: Some(reason), .. }) => {
+                return Err(Ended { kind: FaultKind::Refused, reason });
+            }
             // What is behind the reply would become the reply to whatever is asked next.
             Some(Reply { end, .. }) if end < bytes.len() => {
-                return Err("more than was asked for while logging in".into());
+                return Err(malformed("more than was asked for while logging in"));
             }
             Some(_) => return Ok(()),
             None if bytes.len() > REPLY_LINE_BYTES_MAX => {
-                return Err("an answer without end while logging in".into());
+                return Err(malformed("an answer without end while logging in"));
             }
             None => {}
         }
         if stream.read_buf(&mut bytes).await.map_err(failed)? == 0 {
-            return Err("the connection was closed while logging in".into());
+            return Err(broken("the connection was closed while logging in".to_owned()));
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::model::limits::{
 };
 use crate::slot::NodeAddr;
 
-use super::super::fault::{KeyFault, PipelineFault};
+use super::super::fault::{FaultKind, KeyFault, PipelineFault};
 use super::gathering::Gathering;
 use super::lane::{Replies, Request};
 use super::output::Output;
@@ -67,10 +67,17 @@ pub(super) struct Exchange<'a, S> {
     check_is_set: bool,
 }
 
+/// Why a connection ended, in words, and what that comes down to.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) kind: FaultKind,
+    pub(super) reason: Arc<str>,
+}
+
 /// How a connection ended.
 pub(super) struct Over {
     /// Nothing, where nobody asked any more.
-    pub(super) why: Result<(), Arc<str>>,
+    pub(super) why: Result<(), Ended>,
     /// Requests that have had no answer.
     pub(super) left: Vec<Request>,
     /// The node had sent something.
@@ -121,7 +128,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
                     let served = self.silence.was_broken();
                     let left = self.waiting.into_iter().filter(|waiting| waiting.wanted);
                     let left = left.map(|waiting| *waiting.request).collect();
-                    return Over { why: Err(error.to_string().into()), left, served };
+                    let ended = Ended { kind: error.kind(), reason: error.to_string().into() };
+                    return Over { why: Err(ended), left, served };
                 }
             }
         }
@@ -270,6 +278,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
             for waiting in late {
                 waiting.answer(Err(PipelineFault {
                     reason: format!("no answer within {limit:?}").into(),
+                    kind: FaultKind::Timeout,
                     may_have_run: true,
                 }));
             }

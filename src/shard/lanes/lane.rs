@@ -14,13 +14,13 @@ use crate::model::ReplyBlock;
 use crate::model::limits::{LANE_BYTES_IN_FLIGHT_MAX, LANE_REQUESTS_WAITING_MAX, RECONNECT_PAUSE_MIN};
 use crate::slot::NodeAddr;
 
-use super::super::fault::{KeyFault, PipelineFault};
+use super::super::fault::{FaultKind, KeyFault, PipelineFault};
 use super::super::read::{InFlight, ShardRead};
 use super::super::role::Role;
 use super::super::settings::RedisSettings;
 use super::connect::{self, Socket};
 use super::encode;
-use super::exchange::{Exchange, Over};
+use super::exchange::{Ended, Exchange, Over};
 use super::replies::ReplyScanner;
 
 /// Bytes are counted in these, as a semaphore counts to 2^29 on some machines.
@@ -38,10 +38,17 @@ pub(super) struct Lane {
 /// How a lane ended.
 #[derive(Debug, Clone)]
 pub(super) struct End {
-    pub(super) reason: Arc<str>,
+    pub(super) why: Ended,
     pub(super) at: Instant,
     /// How long its node is left alone; nothing where the lane had served.
     pub(super) pause: Duration,
+}
+
+impl End {
+    /// Nothing was sent, as the lane had ended.
+    pub(super) fn fault(&self) -> PipelineFault {
+        PipelineFault::not_sent(self.why.kind, &self.why.reason)
+    }
 }
 
 /// Sets an end for a lane whose task stops without one, so that it is replaced.
@@ -49,8 +56,8 @@ struct Ending(Arc<OnceLock<End>>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let reason = || "its task stopped".into();
-        self.0.get_or_init(|| End { reason: reason(), at: Instant::now(), pause: RECONNECT_PAUSE_MIN });
+        let why = || Ended { kind: FaultKind::Connection, reason: "its task stopped".into() };
+        self.0.get_or_init(|| End { why: why(), at: Instant::now(), pause: RECONNECT_PAUSE_MIN });
     }
 }
 
@@ -114,7 +121,8 @@ impl Lane {
         let bytes_max = encode::hmgets_bytes_max(read.keys, read.features, asking);
         let units = bytes_max.div_ceil(BYTES_UNIT).min(LANE_BYTES_IN_FLIGHT_MAX / BYTES_UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let ended = || PipelineFault::not_sent(self.end().map_or("the connection ended", |end| &end.reason));
+        let unknown = || PipelineFault::not_sent(FaultKind::Connection, "the connection ended");
+        let ended = || self.end().map_or_else(unknown, End::fault);
         let permit = Arc::clone(&self.bytes).acquire_many_owned(units).await.map_err(|_| ended())?;
         let (reply, answer) = oneshot::channel();
         let request = Box::new(Request {
@@ -142,7 +150,8 @@ struct Life {
 impl Life {
     async fn run(self, mut requests: mpsc::Receiver<Box<Request>>) {
         let over = self.serve(&mut requests).await;
-        let Err(reason) = over.why else { return };
+        let Err(why) = over.why else { return };
+        let reason = &why.reason;
         if over.served || self.pause == RECONNECT_PAUSE_MIN {
             tracing::warn!(node = %self.node, %reason, "a lane ended");
         } else {
@@ -151,8 +160,9 @@ impl Life {
         }
         // First the end, so that whoever is told to try again finds a new lane.
         let pause = if over.served { Duration::ZERO } else { self.pause };
-        let _ = self.end.0.set(End { reason: Arc::clone(&reason), at: Instant::now(), pause });
-        let fault = |sent| PipelineFault { reason: Arc::clone(&reason), may_have_run: sent };
+        let _ = self.end.0.set(End { why: why.clone(), at: Instant::now(), pause });
+        let fault =
+            |sent| PipelineFault { reason: Arc::clone(&why.reason), kind: why.kind, may_have_run: sent };
         for request in over.left {
             let _ = request.reply.send(Err(fault(true)));
         }
@@ -165,11 +175,14 @@ impl Life {
     /// Connects and serves.
     async fn serve(&self, requests: &mut mpsc::Receiver<Box<Request>>) -> Over {
         let limit = self.settings.connect_timeout;
-        let late = |_| Err(format!("not connected within {limit:?}").into());
+        let late = |_| {
+            let reason = format!("not connected within {limit:?}").into();
+            Err(Ended { kind: FaultKind::Connection, reason })
+        };
         let connecting = connect::connect(&self.node, self.role, &self.settings);
         let socket = match timeout(limit, connecting).await.unwrap_or_else(late) {
             Ok(socket) => socket,
-            Err(reason) => return Over { why: Err(reason), left: Vec::new(), served: false },
+            Err(why) => return Over { why: Err(why), left: Vec::new(), served: false },
         };
         self.connected.store(true, Ordering::Relaxed);
         let response_timeout = self.settings.response_timeout;

@@ -23,7 +23,7 @@ use futures::future::BoxFuture;
 use crate::slot::Topology;
 
 use super::cluster::{Cluster, Target};
-use super::fault::PipelineFault;
+use super::fault::{FaultKind, PipelineFault};
 use super::read::{InFlight, ShardRead, ShardRows, ShardTransport};
 use super::role::Role;
 
@@ -43,6 +43,16 @@ enum LaneError {
     Malformed(#[from] Malformed),
     #[error("silent for {0} timeouts in a row")]
     Silent(u32),
+}
+
+impl LaneError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Closed | Self::Lost(_) => FaultKind::Connection,
+            Self::Malformed(_) => FaultKind::Protocol,
+            Self::Silent(_) => FaultKind::Timeout,
+        }
+    }
 }
 
 /// Reads over direct lanes.

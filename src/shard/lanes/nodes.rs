@@ -11,7 +11,7 @@ use ahash::AHashMap;
 use crate::model::limits::{LANE_NODES_MAX, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN};
 use crate::slot::{NodeAddr, Topology};
 
-use super::super::fault::PipelineFault;
+use super::super::fault::{FaultKind, PipelineFault};
 use super::super::role::Role;
 use super::super::settings::RedisSettings;
 use super::lane::Lane;
@@ -58,7 +58,7 @@ impl NodeLanes {
         for lane in &mut *lanes {
             let Some(end) = lane.end() else { continue };
             if end.at.elapsed() < end.pause {
-                failed = Some(PipelineFault::not_sent(&end.reason));
+                failed = Some(end.fault());
                 continue;
             }
             let pause = (end.pause * 2).clamp(RECONNECT_PAUSE_MIN, RECONNECT_PAUSE_MAX);
@@ -69,7 +69,7 @@ impl NodeLanes {
         match (open.max_by_key(|lane| lane.room()), failed) {
             (Some(lane), _) => Ok((Arc::clone(lane), replaced)),
             (None, Some(fault)) => Err(fault),
-            (None, None) => Err(PipelineFault::not_sent("the connection ended")),
+            (None, None) => Err(PipelineFault::not_sent(FaultKind::Connection, "the connection ended")),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::shard::{InFlight, ShardRead, ShardRows};
+use crate::shard::{FaultKind, InFlight, ShardRead, ShardRows};
 use crate::slot::{Shard, Slot, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -68,7 +68,11 @@ impl ShardOperation for Script {
                 std::future::pending::<()>().await;
             }
             if says.contains(&Says::Lost) {
-                return Err(PipelineFault { reason: "lost".into(), may_have_run: true });
+                return Err(PipelineFault {
+                    reason: "lost".into(),
+                    kind: FaultKind::Connection,
+                    may_have_run: true,
+                });
             }
             let fault = |says: &Says| match says {
                 Says::Moved => Some(KeyFault::Moved(node(8))),
@@ -125,6 +129,7 @@ fn settle(script: &Script, keys: usize, chunk_keys_max: usize) -> Vec<Vec<Result
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let fan_out = FanOut {
+            longest_wait: AtomicU64::new(0),
             operation: script,
             transport: &still,
             gates: &gates,

@@ -1,0 +1,207 @@
+//! What is counted of reads: how long they take and where the time goes, rows, values.
+//!
+//! Invariant: a read is recorded once, with a cost that does not grow with the rows, but for partial and unavailable ones.
+
+use std::time::Duration;
+
+use ahash::AHashMap;
+use metrics::{Counter, Histogram};
+
+use crate::metrics::{self as declared, counter, histogram};
+use crate::model::{FeatureBatch, FeatureName, Projection, RowStatus, Schema, UnavailableReason};
+
+use super::FeatureStore;
+
+/// What is counted of reads of all kinds of entity; looked up once.
+pub(super) struct ReadMetrics {
+    batch: Reads,
+    single: Reads,
+    plan: Histogram,
+    queue: Histogram,
+    redis: Histogram,
+    merge: Histogram,
+    encode: Histogram,
+    rows: [Counter; 4],
+    stale: Counter,
+    unavailable: [Counter; UnavailableReason::KINDS.len()],
+}
+
+struct Reads {
+    duration: Histogram,
+    recent: Histogram,
+    entities: Histogram,
+    features: Histogram,
+}
+
+/// Where the time of a read went; the rest of it was spent waiting for Redis.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Phases {
+    pub(super) plan: Duration,
+    /// May overlap with merging what other shards have answered.
+    pub(super) queue: Duration,
+    pub(super) merge: Duration,
+}
+
+impl ReadMetrics {
+    pub(super) fn new() -> Self {
+        let phase = |name| histogram(&declared::READ_PHASE_DURATION, [name]);
+        Self {
+            batch: Reads::new("batch"),
+            single: Reads::new("single"),
+            plan: phase("plan"),
+            queue: phase("queue"),
+            redis: phase("redis"),
+            merge: phase("merge"),
+            encode: phase("encode"),
+            rows: RowStatus::ALL.map(|status| counter(&declared::ROWS, [status.as_str()])),
+            stale: counter(&declared::ROWS_STALE, []),
+            unavailable: UnavailableReason::KINDS.map(|kind| counter(&declared::ROWS_UNAVAILABLE, [kind])),
+        }
+    }
+
+    /// Records a read. One of a single id has no phases, also where it went the long way.
+    pub(super) fn record(&self, batch: &FeatureBatch, took: Duration, phases: Option<Phases>) {
+        let single = is_single(batch);
+        let reads = if single { &self.single } else { &self.batch };
+        reads.record(batch, took);
+        if let (Some(phases), false) = (phases, single) {
+            self.record_phases(took, phases);
+        }
+        let summary = batch.summary();
+        for status in RowStatus::ALL {
+            add(&self.rows[status.index()], summary.of(status));
+        }
+        add(&self.stale, summary.stale_possible);
+        if summary.unavailable > 0 {
+            for (reason, rows) in batch.unavailable() {
+                self.unavailable[reason.kind_index()].increment(rows);
+            }
+        }
+    }
+
+    fn record_phases(&self, took: Duration, Phases { plan, queue, merge }: Phases) {
+        let rest = took.saturating_sub(plan).saturating_sub(merge);
+        let queue = queue.min(rest);
+        self.plan.record(plan);
+        self.queue.record(queue);
+        self.redis.record(rest - queue);
+        self.merge.record(merge);
+    }
+}
+
+impl Reads {
+    fn new(kind: &'static str) -> Self {
+        Self {
+            duration: histogram(&declared::READ_DURATION, [kind]),
+            recent: histogram(&declared::READ_DURATION_RECENT, [kind]),
+            entities: histogram(&declared::READ_ENTITIES, [kind]),
+            features: histogram(&declared::READ_FEATURES, [kind]),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    fn record(&self, batch: &FeatureBatch, took: Duration) {
+        self.duration.record(took);
+        self.recent.record(took);
+        self.entities.record(batch.len() as f64);
+        self.features.record(batch.features().len() as f64);
+    }
+}
+
+/// What is counted of the values of one kind of entity: of the features that its schema names, looked up once.
+#[derive(Default)]
+pub(super) struct FeatureMetrics(AHashMap<FeatureName, Values>);
+
+struct Values {
+    present: Counter,
+    missing: Counter,
+    unparsable: Counter,
+}
+
+impl FeatureMetrics {
+    pub(super) fn new(entity: &str, schema: &Schema) -> Self {
+        let values = |name: &FeatureName| {
+            let outcome = |outcome| counter(&declared::FEATURE_VALUES, [entity, name.as_str(), outcome]);
+            Values {
+                present: outcome("present"),
+                missing: outcome("missing"),
+                unparsable: outcome("unparsable"),
+            }
+        };
+        Self(schema.features().map(|feature| (feature.name.clone(), values(&feature.name))).collect())
+    }
+
+    /// Counts the values that are there, and those that are not.
+    fn record(&self, batch: &FeatureBatch) {
+        let read = (batch.len() - batch.summary().unavailable) as u64;
+        if self.0.is_empty() || read == 0 {
+            return;
+        }
+        let mut absent = vec![0; batch.features().len()];
+        batch.count_absent(&mut absent);
+        for (name, absent) in batch.features().iter().zip(absent) {
+            if let Some(values) = self.0.get(name) {
+                for (counter, count) in [(&values.present, read - absent), (&values.missing, absent)] {
+                    if count > 0 {
+                        counter.increment(count);
+                    }
+                }
+            }
+        }
+    }
+
+    fn record_unparsable(&self, projection: &Projection, counts: &[u64]) {
+        for (name, count) in projection.names().iter().zip(counts) {
+            if let (Some(values), 1..) = (self.0.get(name), *count) {
+                values.unparsable.increment(*count);
+            }
+        }
+    }
+}
+
+impl FeatureStore {
+    /// Records a read, which every way of reading does once.
+    pub(super) fn record_read(&self, batch: &FeatureBatch, took: Duration, phases: Option<Phases>) {
+        self.engine.read_metrics.record(batch, took, phases);
+        self.kind.features.record(batch);
+    }
+
+    /// Adds to the metrics how long it took to write out a batch's answer. Whoever writes answers calls it; one of a
+    /// single id is not counted, as it has no phases.
+    pub fn record_encoding(&self, batch: &FeatureBatch, took: Duration) {
+        if !is_single(batch) {
+            self.engine.read_metrics.encode.record(took);
+        }
+    }
+
+    /// Adds to the metrics how many values of each feature of `projection` were there, but not of its type. Values are not
+    /// looked at while they are read: whoever has done so calls it.
+    pub fn record_unparsable(&self, projection: &Projection, counts: &[u64]) {
+        self.kind.features.record_unparsable(projection, counts);
+    }
+
+    /// Records once more what a read of this batch has recorded, with one pipeline to each shard. For benches: every read
+    /// does it by itself.
+    #[doc(hidden)]
+    pub fn record_again(&self, batch: &FeatureBatch) {
+        let begun = std::time::Instant::now();
+        for shard in self.topology().shards() {
+            let gate = self.engine.read_gates.gate(&shard.primary);
+            if let Some((passage, _place)) = gate.pass_at_once(begun + Duration::from_secs(1)) {
+                passage.answered();
+            }
+        }
+        let took = begun.elapsed();
+        self.record_read(batch, took, Some(Phases { plan: took / 4, queue: took / 4, merge: took / 4 }));
+    }
+}
+
+fn is_single(batch: &FeatureBatch) -> bool {
+    batch.len() == 1
+}
+
+fn add(counter: &Counter, rows: usize) {
+    if rows > 0 {
+        counter.increment(rows as u64);
+    }
+}
