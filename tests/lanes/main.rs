@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use slotwise::devcluster::LocalCluster;
 use slotwise::model::FeatureName;
 use slotwise::shard::{
-    Cluster, InFlight, LaneTransport, PipelineFault, RedisSettings, ShardRead, ShardRows, ShardTransport,
-    Target,
+    Cluster, FaultKind, InFlight, LaneTransport, PipelineFault, RedisSettings, ShardRead, ShardRows,
+    ShardTransport, Target,
 };
 use slotwise::slot::NodeAddr;
 use support::{SOON, shared_cluster};
@@ -70,7 +70,7 @@ async fn read_counted(
     let read = ShardRead { target, keys: &keys, features: &features, deadline: Instant::now() + limit };
     match tokio::time::timeout(limit, transport.read(read, place)).await {
         Ok(answer) => answer,
-        Err(_) => Err(PipelineFault { reason: GAVE_UP.into(), may_have_run: true }),
+        Err(_) => Err(PipelineFault { reason: GAVE_UP.into(), kind: FaultKind::Timeout, may_have_run: true }),
     }
 }
 
