@@ -190,7 +190,7 @@ mod testing;
 
 #[cfg(test)]
 mod tests {
-    use super::testing::sample;
+    use super::testing::{self, sample};
     use super::*;
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_format_that_reads_values_counts_those_that_are_not_of_their_type() {
-        let batch = super::testing::typed_sample();
+        let batch = testing::typed_sample();
         let mut counts = [0; 6];
         batch.count_unparsable(&mut counts);
         assert_eq!(counts, [1, 1, 1, 1, 1, 0]);

@@ -127,7 +127,7 @@ proptest::proptest! {
         }
         builder.fail(failed, &UnavailableReason::SlotUncovered);
         let of_id: Option<Vec<u32>> =
-            asked.filter(|_| !in_order).map(|asked| asked.iter().map(|key| key % numbers.len() as u32).collect());
+            asked.filter(|_| !in_order).map(|asked| asked.iter().map(|key| numbers[*key as usize % keys]).collect());
         let ids = (0..of_id.as_ref().map_or(keys, Vec::len)).map(|n| EntityId::new(format!("u{n}")).unwrap());
         let batch = builder.finish(ids.collect(), of_id.as_deref(), 1, &UnavailableReason::SlotUncovered);
         proptest::prop_assert_eq!(absent(&batch), absent_by_hand(&batch));
