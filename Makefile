@@ -8,8 +8,10 @@ CARGO ?= cargo
 WITH_REDIS = folder="$$(scripts/redis.sh)" && export SLOTWISE_REDIS_SERVER="$$folder/redis-server" &&
 # The same, but only one that speaks TLS will do.
 WITH_TLS_REDIS = folder="$$(scripts/redis.sh --tls)" && export SLOTWISE_REDIS_SERVER="$$folder/redis-server" &&
+# Finds or fetches prometheus and promtool, once.
+WITH_PROMETHEUS = SLOTWISE_PROMETHEUS="$$(scripts/prometheus.sh)" && export SLOTWISE_PROMETHEUS &&
 
-.PHONY: help demo test chaos bench bench-report fuzz lint ci redis build check-old-server check-arrow check-openapi check-cpu
+.PHONY: help demo test chaos bench bench-report fuzz lint ci redis build check-old-server check-arrow check-openapi check-cpu check-rules
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -20,7 +22,7 @@ demo: ## Start a real local cluster with features in it, and serve them (ARGS="-
 	@$(WITH_REDIS) unset SLOTWISE_REDIS_URL && exec $(CARGO) run --release --quiet -- demo $(ARGS)
 
 test: ## Run every test, on real servers
-	@$(WITH_TLS_REDIS) $(CARGO) test
+	@$(WITH_TLS_REDIS) $(WITH_PROMETHEUS) $(CARGO) test
 
 chaos: ## Break a local cluster in every way that is promised to be survived, and print the table of docs/RELIABILITY.md
 	@$(WITH_REDIS) scripts/chaos.sh $(SCENARIO)
@@ -34,13 +36,14 @@ fuzz: ## Feed the reply scanner with what no server sends, for FUZZ_SECONDS=60
 bench-report: ## Run the benches of docs/BENCHMARKS.md one after the other, into benches/results (BENCHES="http_cpu …")
 	@$(WITH_REDIS) scripts/bench-report.sh $(BENCHES)
 
-lint: ## Formatting, lints, documentation, shell scripts, licences and sources of dependencies
+lint: ## Formatting, lints, documentation, shell scripts, licences and sources of dependencies, rules and alerts
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
 	@scripts/deny.sh
+	@scripts/check-rules.sh
 
 ci: lint test check-old-server check-arrow check-openapi check-cpu ## What CI runs
 
@@ -58,6 +61,9 @@ check-arrow: ## What pyarrow reads back is what was written (needs python3 with 
 
 check-openapi: ## The API does what /openapi.json says, tried by schemathesis (needs python3 with venv and pip)
 	@$(CARGO) build --quiet && $(WITH_REDIS) scripts/check-openapi.sh "$${CARGO_TARGET_DIR:-target}/debug/slotwise"
+
+check-rules: ## promtool on the recording rules and alerts, and on their tests
+	@scripts/check-rules.sh
 
 check-cpu: ## CPU per entity of batches, of single reads and of the server, and their rates, within their limits
 	@$(WITH_REDIS) for bench in cpu_per_entity http_cpu single_reads; do $(CARGO) bench --quiet --bench $$bench -- --check; done
