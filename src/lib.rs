@@ -11,5 +11,6 @@ pub mod model;
 pub mod shard;
 pub mod slot;
 pub mod store;
+pub mod telemetry;
 
 pub use store::FeatureStore;

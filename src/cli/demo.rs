@@ -23,6 +23,7 @@ use crate::store::FeatureStore;
 use super::common::{Common, UsageError, connect, redis_url_is_given, wrong_request, wrong_store};
 use super::server::{self, AccessArgs};
 use super::signals::Interrupted;
+use super::traces::TraceArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,6 +68,8 @@ pub(super) struct DemoArgs {
     no_reset: bool,
     #[command(flatten)]
     access: AccessArgs,
+    #[command(flatten)]
+    pub(super) traces: TraceArgs,
 }
 
 /// Runs the command.

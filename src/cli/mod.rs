@@ -15,6 +15,7 @@ mod serve;
 mod server;
 mod signals;
 mod slots;
+mod traces;
 
 pub use common::UsageError;
 
@@ -79,16 +80,30 @@ enum Command {
 /// Runs the command that was asked for.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { common, command } = cli;
-    logging::start(&common);
+    let traces = match &command {
+        Command::Demo(args) => args.traces.options(&common)?,
+        Command::Serve(args) => args.traces.options(&common)?,
+        _ => None,
+    };
+    let export = logging::start(&common, traces.as_ref())?;
+    let outcome = run_command(command, &common).await;
+    // Whoever ends the program by a second signal does not want to wait.
+    if let (Ok(_), Some(export)) = (&outcome, export) {
+        export.finish().await;
+    }
+    outcome
+}
+
+async fn run_command(command: Command, common: &Common) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Demo(args) => demo::run(&common, args).await,
-        Command::Serve(args) => serve::run(&common, args).await,
-        Command::Load(args) => load::run(&common, args).await,
-        Command::Batch(args) => batch::run(&common, args).await,
-        Command::Get(args) => get::run(&common, args).await,
-        Command::Inspect(args) => inspect::run(&common, args).await,
-        Command::Slots(args) => slots::run(&common, args).await,
-        Command::Cohort(args) => cohort::run(&common, args).await,
+        Command::Demo(args) => demo::run(common, args).await,
+        Command::Serve(args) => serve::run(common, args).await,
+        Command::Load(args) => load::run(common, args).await,
+        Command::Batch(args) => batch::run(common, args).await,
+        Command::Get(args) => get::run(common, args).await,
+        Command::Inspect(args) => inspect::run(common, args).await,
+        Command::Slots(args) => slots::run(common, args).await,
+        Command::Cohort(args) => cohort::run(common, args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }

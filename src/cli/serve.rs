@@ -13,6 +13,7 @@ use crate::metrics;
 use super::common::{Common, LogFormat, connect};
 use super::server::{self, AccessArgs};
 use super::signals::Interrupted;
+use super::traces::TraceArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +36,8 @@ pub(super) struct ServeArgs {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     access: AccessArgs,
+    #[command(flatten)]
+    pub(super) traces: TraceArgs,
 }
 
 /// Runs the command.

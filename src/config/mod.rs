@@ -9,6 +9,7 @@ mod read;
 mod redis;
 mod schema;
 mod table;
+mod tracing;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use http::{DEFAULT_LISTEN, HttpConfig};
+pub use tracing::TracingConfig;
 
 use crate::shard::RedisSettings;
 use crate::shard::tls::TlsFiles;
@@ -93,6 +95,8 @@ pub struct Config {
     pub store: StoreOptions,
     /// The HTTP server.
     pub http: HttpConfig,
+    /// Traces.
+    pub tracing: TracingConfig,
 }
 
 /// The file as it is.
@@ -107,6 +111,8 @@ struct RawConfig {
     shard: read::RawShard,
     #[serde(default, deserialize_with = "table::only")]
     http: http::RawHttp,
+    #[serde(default, deserialize_with = "table::only")]
+    tracing: tracing::RawTracing,
     #[serde(default)]
     entity: Vec<entity::RawEntity>,
 }
@@ -123,6 +129,7 @@ impl Config {
             entities: entity::validate(raw.entity, overrides, &folder)?,
             store: read::validate(&raw.read, &raw.shard)?,
             http: raw.http.validate(&folder)?,
+            tracing: raw.tracing.validate()?,
         })
     }
 }
@@ -265,6 +272,9 @@ mod tests {
             ("[shard]\npipeline_commands_max = 0", "shard.pipeline_commands_max"),
             ("[shard]\nlanes_per_node = 0", "shard.lanes_per_node"),
             ("[http]\nconnections_max = 0", "http.connections_max"),
+            ("[tracing]\notlp_endpoint = \"https://otel\"", "tracing.otlp_endpoint: only http://"),
+            ("[tracing]\nsample_ratio = 1.5", "tracing.sample_ratio"),
+            ("[tracing]\nsample_ratio = nan", "tracing.sample_ratio"),
             ("[[entity]]\nname = \"\"", "entity[0].name"),
             ("[[entity]]\nname = \"u\"\nbatch_ttl_seconds = 0", "entity[0].batch_ttl_seconds"),
             ("[[entity]]\nname = \"u\"\n[[entity.cohort]]\nname = \"v\"", "entity[0].cohort[0]"),
@@ -293,6 +303,7 @@ mod tests {
         assert_eq!(config.store, StoreOptions::default());
         assert_eq!(config.http.options, crate::http::HttpOptions::default());
         assert_eq!(config.http.listen, Some(DEFAULT_LISTEN));
+        assert_eq!(config.tracing, tracing::RawTracing::default().validate().unwrap());
         let default = RedisSettings::from_urls(["redis://127.0.0.1:7101", "redis://127.0.0.1:7102"]).unwrap();
         assert_eq!(format!("{:?}", config.redis.unwrap()), format!("{default:?}"));
         let kinds: Vec<_> = config.entities.iter().map(|kind| kind.prefix.as_str()).collect();

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
+use tracing::instrument;
 
 use crate::encode::{EncodeError, Format};
 use crate::model::{EntityId, FeatureBatch, FeatureName};
@@ -122,6 +123,7 @@ fn for_reading(left: Duration, cells: usize) -> Duration {
     left - ENCODING_PER_CELL.saturating_mul(cells).min(left / 4)
 }
 
+#[instrument(name = "encode", level = "debug", skip_all, fields(%format, rows = batch.len()))]
 async fn encoded(
     store: FeatureStore,
     format: Format,

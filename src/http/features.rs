@@ -67,7 +67,8 @@ pub(super) async fn read(
         return Err(reason.clone().into());
     }
     let (mut answer, mut unparsable) = (Vec::new(), Unparsable::default());
-    encode_row(&mut answer, &row, &mut unparsable);
+    tracing::debug_span!("encode", format = "json", rows = 1)
+        .in_scope(|| encode_row(&mut answer, &row, &mut unparsable));
     store.record_unparsable(batch.projection(), unparsable.counts());
     let stale = stale::head(batch.summary());
     Ok(([(header::CONTENT_TYPE, Format::Json.content_type())], stale, answer).into_response())

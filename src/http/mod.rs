@@ -33,6 +33,7 @@ mod state;
 mod status_page;
 mod tokens;
 mod tokens_file;
+mod trace_headers;
 pub mod wire;
 
 pub use deadline::TIMEOUT_HEADER;

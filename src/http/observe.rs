@@ -10,11 +10,13 @@ use axum::response::Response;
 use tokio::time::Instant;
 
 use crate::metrics::HttpRequests;
+use crate::telemetry::{RequestSpans, TraceContext};
 
 use super::deadline::Arrived;
 use super::error::{self, OVERLOADED};
 use super::request_id::{REQUEST_ID_HEADER, RequestId};
 use super::tokens::Caller;
+use super::trace_headers;
 
 /// Status in logs and metrics of a request whose client hung up before the answer. Nobody receives it.
 pub const CLIENT_GONE: u16 = 499;
@@ -28,7 +30,8 @@ pub(super) async fn observe(
     let route = request.extensions().get::<MatchedPath>().cloned().map(Route::Matched);
     let mut seen = Seen::new(&request, route, requests);
     request.extensions_mut().insert(Arrived(seen.started));
-    let mut response = next.run(request).await;
+    let around = seen.begin_spans().around(next.run(request));
+    let mut response = around.await;
     seen.code = error::write_body(&mut response, &seen.id, head);
     seen.caller = response.extensions_mut().remove();
     seen.status = response.status().as_u16();
@@ -61,6 +64,8 @@ pub(super) struct Seen {
     pub(super) code: &'static str,
     caller: Option<Caller>,
     requests: Arc<HttpRequests>,
+    trace: Option<TraceContext>,
+    spans: Option<RequestSpans>,
 }
 
 impl Seen {
@@ -74,19 +79,38 @@ impl Seen {
             code: "",
             caller: None,
             requests,
+            trace: trace_headers::context(request.headers()),
+            spans: None,
         }
+    }
+
+    /// The spans for what is done for the request. What is turned away does without: it shall cost little.
+    fn begin_spans(&mut self) -> &RequestSpans {
+        let spans = RequestSpans::begin(self.id.as_str(), self.trace.as_ref(), self.method, self.route());
+        self.spans.insert(spans)
+    }
+
+    fn trace_id(&self) -> Option<&str> {
+        let own = || self.spans.as_ref().and_then(RequestSpans::own_trace_id);
+        self.trace.as_ref().map(TraceContext::trace_id).or_else(own)
+    }
+
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("unmatched", Route::as_str)
     }
 }
 
 impl Drop for Seen {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
-        let route = self.route.as_ref().map_or("unmatched", Route::as_str);
+        let route = self.route();
         self.requests.count(route, self.method, self.status, elapsed.as_secs_f64());
         let elapsed_ms = elapsed.as_secs_f64() * 1e3;
         macro_rules! line {
             ($level:ident) => {
+                // It has the ids itself, at its top.
                 tracing::$level!(
+                    parent: None,
                     method = self.method,
                     route,
                     status = self.status,
@@ -94,12 +118,20 @@ impl Drop for Seen {
                     caller = self.caller.as_ref().map(|caller| &*caller.name),
                     elapsed_ms,
                     request_id = self.id.as_str(),
+                    trace_id = self.trace_id(),
                     "http request"
                 )
             };
         }
         // Writing a line costs as much as turning a request away; slotwise_http_shed_total counts those.
-        if self.code == OVERLOADED { line!(debug) } else { line!(info) }
+        if self.code == OVERLOADED {
+            line!(debug)
+        } else {
+            line!(info)
+        }
+        if let Some(spans) = &self.spans {
+            spans.ended(self.status);
+        }
     }
 }
 
@@ -131,9 +163,27 @@ mod tests {
     use axum::routing::get;
     use futures::FutureExt;
     use metrics_exporter_prometheus::PrometheusBuilder;
+    use serde_json::Value;
     use tower::ServiceExt;
+    use tracing_subscriber::fmt::format::{DefaultFields, Format, Full};
+    use tracing_subscriber::layer::{Layer, SubscriberExt};
+    use tracing_subscriber::{EnvFilter, Registry, fmt, registry};
+
+    use crate::telemetry::LOG_FILTERS;
 
     use super::*;
+
+    type LinesMaker = Box<dyn Fn() -> Lines + Send + Sync>;
+    type Written = Box<dyn Layer<Registry> + Send + Sync>;
+
+    const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    /// A handler that logs, and so does what it calls.
+    async fn warns() -> &'static str {
+        tracing::warn!(target: "slotwise::store", "deep down");
+        tracing::debug_span!("read").in_scope(|| tracing::error!("deeper"));
+        "done"
+    }
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -148,16 +198,25 @@ mod tests {
         }
     }
 
-    /// Sends the requests one after the other, giving up each that waits; what is logged and counted.
     fn seen(requests: Vec<Request>) -> (String, String) {
+        seen_as(requests, |lines| lines.with_ansi(false).boxed())
+    }
+
+    /// Sends the requests one after the other, giving up each that waits; what is logged and counted.
+    fn seen_as(
+        requests: Vec<Request>,
+        format: impl Fn(fmt::Layer<Registry, DefaultFields, Format<Full, ()>, LinesMaker>) -> Written,
+    ) -> (String, String) {
         let router: Router = Router::new()
             .route("/quick/{id}", get(async || "done"))
             .route("/slow/{id}", get(std::future::pending::<()>))
+            .route("/warns", get(warns))
             .layer(from_fn_with_state(Arc::default(), observe));
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false);
-        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        let layer = format(fmt::layer().without_time().with_writer(Box::new(move || writer.clone())));
+        let filter = EnvFilter::new(["warn,slotwise::http=info", LOG_FILTERS[0], LOG_FILTERS[1]].join(","));
+        let subscriber = registry().with(layer.with_filter(filter));
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
         tracing::subscriber::with_default(subscriber, || {
@@ -192,6 +251,31 @@ mod tests {
             assert!(counted.contains(&count), "{counted}");
         }
         assert!(!logged.contains("secret") && !counted.contains("secret"));
+    }
+
+    #[test]
+    fn every_line_of_a_request_has_its_ids_once_in_text_and_in_json() {
+        let request = || {
+            let parent = format!("00-{TRACE_ID}-00f067aa0ba902b7-01");
+            let request =
+                Request::get("/warns").header(REQUEST_ID_HEADER, "r1").header("traceparent", parent);
+            vec![request.body(Body::empty()).unwrap()]
+        };
+        let (text, _) = seen(request());
+        assert_eq!(text.lines().count(), 3, "{text}");
+        for line in text.lines() {
+            assert_eq!(line.matches("request_id=\"r1\"").count(), 1, "{line}");
+            assert_eq!(line.matches(&format!("trace_id=\"{TRACE_ID}\"")).count(), 1, "{line}");
+        }
+        let json = |lines: fmt::Layer<_, _, _, _>| lines.json().flatten_event(true).with_current_span(false);
+        let (lines, _) = seen_as(request(), |lines| json(lines).boxed());
+        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for line in &lines[..2] {
+            let span = &line["spans"][0];
+            assert_eq!((&span["request_id"], &span["trace_id"]), (&"r1".into(), &TRACE_ID.into()), "{line}");
+        }
+        let last = &lines[2];
+        assert_eq!((&last["request_id"], &last["trace_id"]), (&"r1".into(), &TRACE_ID.into()), "{last}");
     }
 
     #[test]

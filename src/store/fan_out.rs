@@ -12,6 +12,7 @@ use ahash::{AHashMap, AHashSet};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout};
+use tracing::{Instrument, debug_span};
 
 use crate::metrics;
 use crate::model::UnavailableReason;
@@ -22,6 +23,7 @@ use crate::shard::{KeyFault, PipelineFault, ShardTransport, Target};
 use crate::slot::{KeyNumber, KeySet, NodeAddr, Plan, Shard};
 
 use super::gates::{Admission, Gates};
+use super::spans;
 
 /// What is done with the keys of one pipeline.
 pub(super) trait ShardOperation: Sync {
@@ -182,7 +184,8 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
     /// Plans keys with the newest topology and sends them.
     fn plan_and_send(&mut self, keys: impl IntoIterator<Item = KeyNumber>) {
         let topology = self.fan_out.transport.topology();
-        let plan = Plan::new(self.fan_out.keys, keys, &topology, self.fan_out.chunk_keys_max);
+        let plan = debug_span!("plan")
+            .in_scope(|| Plan::new(self.fan_out.keys, keys, &topology, self.fan_out.chunk_keys_max));
         for chunk in plan.chunks {
             if let Some(shard) = topology.shard(chunk.shard) {
                 self.send(Target::Shard(Arc::clone(shard)), chunk.keys.into());
@@ -223,7 +226,9 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
         let under_way = UnderWay { keys: Arc::clone(&keys), node, since, alone, sent: Arc::clone(&sent) };
         let (transport, deadline) = (self.fan_out.transport, self.fan_out.deadline.into_std());
         let longest_wait = &self.fan_out.longest_wait;
-        self.step(under_way, async move {
+        let span = spans::pipeline(target.node(), keys.len());
+        let ended = span.clone();
+        let running = async move {
             let _place = place_while_away;
             let admission = Admission::new(gates, sent, deadline, longest_wait);
             let outcome = {
@@ -241,8 +246,10 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
                     }
                 }
             };
+            ended.record("outcome", spans::outcome(&outcome));
             Step::Pipeline(target, outcome)
-        });
+        };
+        self.step(under_way, running.instrument(span));
     }
 
     /// Plans keys again after a pause that grows with their attempts.

@@ -17,6 +17,7 @@ mod read_metrics;
 mod read_one;
 mod scan;
 mod shard_read;
+mod spans;
 mod streaming;
 mod write;
 mod write_metrics;

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::{debug_span, instrument};
 
 use crate::model::limits::PIPELINE_BYTES_MAX;
 use crate::model::{EntityId, FeatureBatch, FeatureBatchBuilder, FeatureName, Projection, UnavailableReason};
@@ -46,6 +47,7 @@ impl FeatureStore {
     /// Reads what the projection says of every id, as [`FeatureStore::batch_get_features`] does. The projection is one
     /// of [`FeatureStore::projection`] or [`FeatureStore::feature_set`], and may be read by as often as wanted; of one
     /// made by hand, each feature has to be there once.
+    #[instrument(name = "read", level = "debug", skip_all, fields(features = projection.len()))]
     pub async fn batch_get_projection(
         &self,
         ids: impl Into<Arc<[EntityId]>>,
@@ -108,7 +110,8 @@ impl FeatureStore {
         let ran = fan_out.run(|settled| merging += merge(&mut batch, settled)).await;
         let merged = Instant::now();
         let late = UnavailableReason::DeadlineExceeded(None);
-        let batch = batch.finish(ids, keys.key_of_id(), ran.shards, &late);
+        let batch = debug_span!("merge", shards = ran.shards)
+            .in_scope(|| batch.finish(ids, keys.key_of_id(), ran.shards, &late));
         let over = Instant::now();
         let phases =
             Phases { plan: ran.planned - started, queue: ran.queued, merge: merging + (over - merged) };
@@ -175,6 +178,7 @@ impl FeatureStore {
 }
 
 /// Returns how long it took; keys that failed take no time worth a look at the clock for each.
+#[instrument(level = "debug", skip_all)]
 fn merge(batch: &mut FeatureBatchBuilder, settled: Settled<'_, ReadRows>) -> Duration {
     match settled {
         Settled::Failed { keys, reason } => {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use crate::model::{EntityId, FeatureBatch, FeatureBatchBuilder, Projection, UnavailableReason};
 use crate::shard::{ShardRead, ShardRows, Target};
@@ -14,6 +15,7 @@ use crate::slot::{PlanError, Slot};
 use super::FeatureStore;
 use super::error::RequestError;
 use super::shard_read::patience;
+use super::spans;
 
 /// What came of the short way.
 pub(super) enum OneRead {
@@ -62,7 +64,8 @@ impl FeatureStore {
         };
         let mut batch = FeatureBatchBuilder::new(1, Arc::clone(projection));
         let late = UnavailableReason::DeadlineExceeded;
-        let mut reading = engine.transport.read(read, place);
+        let span = spans::pipeline(&shard.primary, 1);
+        let mut reading = engine.transport.read(read, place).instrument(span.clone());
         let mut answer = timeout_at(asked + patience, &mut reading).await;
         if answer.is_err() {
             engine.transport.request_refresh();
@@ -73,6 +76,11 @@ impl FeatureStore {
             }
             answer = timeout_at(deadline, reading).await;
         }
+        match &answer {
+            Ok(Ok(rows)) => span.record("outcome", spans::answered(rows.faults.is_empty())),
+            Ok(Err(_)) => span.record("outcome", "failed"),
+            Err(_) => &span,
+        };
         match answer {
             Err(_) => {
                 passage.late();

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::instrument;
+
 use crate::model::{EntityId, FeatureClass, FeatureName, FeatureValue};
 use crate::shard::{Command, Reply, StreamingWrite};
 
@@ -34,6 +36,7 @@ impl FeatureStore {
     }
 
     /// The same within `timeout` (`None`: the store's default).
+    #[instrument(name = "write", level = "debug", skip_all, fields(kind = "streaming", rows = 1))]
     pub async fn update_streaming_within(
         &self,
         id: &EntityId,

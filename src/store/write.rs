@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
+use tracing::instrument;
 
 use crate::model::limits::{
     FEATURE_VALUE_BYTES_MAX, FEATURES_PER_WRITE_MAX, LOAD_BYTES_PER_BATCH, LOAD_LATE_BATCHES_MAX,
@@ -145,6 +146,7 @@ impl FeatureStore {
         })
     }
 
+    #[instrument(name = "write", level = "debug", skip_all, fields(kind = "batch", rows = rows.len()))]
     async fn load_batch<R: AsRef<FeatureRow> + Sync>(
         &self,
         rows: &[R],
@@ -190,6 +192,7 @@ impl FeatureStore {
     }
 
     /// Writes one batch feature of one entity; an entity that is new gets the kind's key TTL.
+    #[instrument(name = "write", level = "debug", skip_all, fields(kind = "batch", rows = 1))]
     pub async fn update_batch_feature(
         &self,
         id: &EntityId,

@@ -5,7 +5,7 @@ use crate::source::{Source, rust_files};
 use crate::{Allowed, Violation, assert_none, except};
 
 /// A crate, and where it may be named.
-const FENCES: [(&str, Where); 19] = [
+const FENCES: [(&str, Where); 24] = [
     ("redis", Where::Only(&["src/shard/"])),
     ("rustls", Where::Only(&["src/shard/"])),
     ("rustls_native_certs", Where::Only(&["src/shard/"])),
@@ -22,6 +22,11 @@ const FENCES: [(&str, Where); 19] = [
     ("arrow_buffer", Where::Only(&["src/encode/"])),
     ("arrow_ipc", Where::Only(&["src/encode/"])),
     ("arrow_schema", Where::Only(&["src/encode/"])),
+    ("opentelemetry", Where::Only(&["src/telemetry/"])),
+    ("opentelemetry_http", Where::Only(&["src/telemetry/"])),
+    ("opentelemetry_otlp", Where::Only(&["src/telemetry/"])),
+    ("opentelemetry_sdk", Where::Only(&["src/telemetry/"])),
+    ("tracing_opentelemetry", Where::Only(&["src/telemetry/"])),
     ("clap", Where::Only(&["src/cli/", "src/main.rs"])),
     ("anyhow", Where::Only(&["src/cli/", "src/main.rs"])),
     ("tokio", Where::AllBut(&["src/model/", "src/slot/", "src/encode/"])),

@@ -15,7 +15,7 @@ enum Imports {
 use Imports::{Below, Only};
 
 /// Every room of the house: name, what it may import.
-const ROOMS: [(&str, Imports); 12] = [
+const ROOMS: [(&str, Imports); 13] = [
     ("model", Below(0)),
     ("slot", Below(1)),
     ("shard", Below(2)),
@@ -29,9 +29,11 @@ const ROOMS: [(&str, Imports); 12] = [
     // Validated structs are made of the options that the rooms offer; http is in for its options.
     ("config", Only(&["model", "slot", "shard", "store", "http"])),
     ("metrics", Only(&[])),
+    ("telemetry", Only(&[])),
 ];
 /// Rooms without a level that only these may import; `None`: everybody.
-const VISITORS: [(&str, Option<&[&str]>); 2] = [("config", Some(&["cli"])), ("metrics", None)];
+const VISITORS: [(&str, Option<&[&str]>); 3] =
+    [("config", Some(&["cli"])), ("metrics", None), ("telemetry", Some(&["http", "config", "cli"]))];
 
 /// Imports that break the order, as `file -> room`, each with its reason.
 const ALLOWED: &[Allowed] = &[];
