@@ -2,16 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
+use super::negotiate;
 use super::openapi::{MetricsErrors, ServerErrors};
 use super::state::HttpState;
 use super::wire::{HealthAnswer, ReadyAnswer};
 
 /// The version of Prometheus' text format, as its scraper expects it.
 const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The same of its protobuf format.
+const METRICS_PROTOBUF_CONTENT_TYPE: &str =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 
 /// Is the process alive?
 #[utoipa::path(
@@ -41,7 +45,7 @@ pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
     (status, Json(ReadyAnswer { ready: readiness.ready, problems: readiness.problems })).into_response()
 }
 
-/// Metrics, in Prometheus' text format.
+/// Metrics, in Prometheus' text format; in its protobuf format for who prefers that, where it is built in.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations",
     responses(
@@ -49,7 +53,15 @@ pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
         MetricsErrors,
     ),
 )]
-pub(super) async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
+pub(super) async fn metrics(
+    State(state): State<HttpState>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let page = state.metrics().ok_or(ApiError::NoMetrics)?;
+    if negotiate::prefers_protobuf(&headers)
+        && let Some(page) = page.render_protobuf()
+    {
+        return Ok(([(header::CONTENT_TYPE, METRICS_PROTOBUF_CONTENT_TYPE)], page).into_response());
+    }
     Ok(([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], page.render()).into_response())
 }

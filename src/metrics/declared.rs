@@ -30,12 +30,15 @@ pub enum Kind {
     Gauge,
     /// How many samples were at or below each bound; processes can be added up.
     Histogram(Buckets),
+    /// As many samples as fall between any two powers of a small base: no bounds to choose. Only there where the feature
+    /// `native-histograms` is built in, and only in protobuf.
+    NativeHistogram,
     /// Quantiles 0.5, 0.99 and 0.999 of this process's last minute, with a sum and a count since the start.
     Recent,
 }
 
 use Buckets::{Latency, Size, Ttl};
-use Kind::{Counter, Gauge, Histogram, Recent};
+use Kind::{Counter, Gauge, Histogram, NativeHistogram, Recent};
 
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $constant:ident = $name:literal, $kind:expr, $unit:ident, $labels:expr;)+) => {
@@ -52,6 +55,8 @@ metrics! {
     READ_DURATION = "slotwise_read_duration_seconds", Histogram(Latency), Seconds, ["kind"];
     /// Quantiles of the last minute of the time from a read's call to its answer, by kind: batch, single.
     READ_DURATION_RECENT = "slotwise_read_duration_recent_seconds", Recent, Seconds, ["kind"];
+    /// The same as slotwise_read_duration_seconds, as a native histogram.
+    READ_DURATION_NATIVE = "slotwise_read_duration_native_seconds", NativeHistogram, Seconds, ["kind"];
     /// Ids in a read, by kind: batch, single.
     READ_ENTITIES = "slotwise_read_entities", Histogram(Size), Count, ["kind"];
     /// Features in a read, by kind: batch, single.
@@ -73,6 +78,8 @@ metrics! {
     /// Quantiles of the last minute of the time from sending a pipeline to a shard to its last reply, by shard and
     /// operation: read, write.
     PIPELINE_DURATION_RECENT = "slotwise_shard_pipeline_duration_recent_seconds", Recent, Seconds, ["shard", "operation"];
+    /// The same as slotwise_shard_pipeline_duration_seconds, as a native histogram.
+    PIPELINE_DURATION_NATIVE = "slotwise_shard_pipeline_duration_native_seconds", NativeHistogram, Seconds, ["shard", "operation"];
     /// Commands in a pipeline, by shard and operation: read, write. Its count is of pipelines, its sum of commands.
     PIPELINE_COMMANDS = "slotwise_shard_pipeline_commands", Histogram(Size), Count, ["shard", "operation"];
     /// Pipelines in flight now, by shard and operation: read, write.
@@ -124,6 +131,8 @@ metrics! {
     HTTP_DURATION = "slotwise_http_request_duration_seconds", Histogram(Latency), Seconds, ["route", "method"];
     /// Quantiles of the last minute of the time from an HTTP request's arrival to its answer, by route and method.
     HTTP_DURATION_RECENT = "slotwise_http_request_duration_recent_seconds", Recent, Seconds, ["route", "method"];
+    /// The same as slotwise_http_request_duration_seconds, as a native histogram.
+    HTTP_DURATION_NATIVE = "slotwise_http_request_duration_native_seconds", NativeHistogram, Seconds, ["route", "method"];
     /// HTTP requests being served now.
     HTTP_IN_FLIGHT = "slotwise_http_requests_in_flight", Gauge, Count, [];
     /// Time that HTTP requests waited for their turn to be served.
@@ -152,6 +161,14 @@ metrics! {
     /// Time that threads were running tasks, all threads together.
     RUNTIME_BUSY = "slotwise_runtime_busy_seconds_total", Counter, Seconds, [];
 }
+
+/// Histograms that are recorded a second time as native ones, where those are built in: who scrapes protobuf gets both,
+/// so that a change from one to the other breaks no dashboard.
+pub const NATIVE_TWINS: [(&Metric, &Metric); 3] = [
+    (&READ_DURATION, &READ_DURATION_NATIVE),
+    (&PIPELINE_DURATION, &PIPELINE_DURATION_NATIVE),
+    (&HTTP_DURATION, &HTTP_DURATION_NATIVE),
+];
 
 #[cfg(test)]
 mod tests {

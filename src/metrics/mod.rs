@@ -3,6 +3,8 @@
 mod buckets;
 mod declared;
 mod http;
+#[cfg(feature = "native-histograms")]
+mod native;
 mod page;
 mod recorder;
 mod shard;
@@ -26,9 +28,16 @@ pub fn gauge<const N: usize>(metric: &Metric, values: [&str; N]) -> Gauge {
     metrics::gauge!(metric.name, &labels(metric, values))
 }
 
-/// A histogram, or quantiles of the last minute, with the values of its labels.
+/// A histogram, or quantiles of the last minute, with the values of its labels. What has a native twin is recorded there
+/// too, where native histograms are built in.
 pub fn histogram<const N: usize>(metric: &Metric, values: [&str; N]) -> Histogram {
-    metrics::histogram!(metric.name, &labels(metric, values))
+    let histogram = metrics::histogram!(metric.name, &labels(metric, values));
+    #[cfg(feature = "native-histograms")]
+    let histogram = match native::twin(metric) {
+        None => histogram,
+        Some(twin) => native::both(histogram, metrics::histogram!(twin.name, &labels(twin, values))),
+    };
+    histogram
 }
 
 fn labels<const N: usize>(metric: &Metric, values: [&str; N]) -> [(&'static str, String); N] {

@@ -11,7 +11,8 @@ const HEAD: &str = "\
 
 Made from `src/metrics/declared.rs`: `UPDATE_DOCS=1 cargo test --lib docs_are_up_to_date`.
 
-`GET /metrics` shows them in Prometheus' text format. Units are base units; labels are closed sets, node addresses,
+`GET /metrics` shows them in Prometheus' text format. Native histograms are only there in a program that was built with the
+feature `native-histograms`, and only in protobuf (see [TRACING.md](TRACING.md)). Units are base units; labels are closed sets, node addresses,
 patterns of routes and names of the schema, never ids. Metrics whose name ends in `_recent_seconds` are quantiles of this
 process's own last minute, for `curl`; they can't be added up over processes, histograms can.
 
@@ -27,6 +28,7 @@ pub fn markdown() -> String {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
             Kind::Histogram(_) => "histogram",
+            Kind::NativeHistogram => "native histogram",
             Kind::Recent => "summary",
         };
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();

@@ -13,8 +13,14 @@ pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why metrics can't be recorded.
 #[derive(Debug, thiserror::Error)]
-#[error("metrics can't be recorded: {0}")]
-pub struct MetricsError(#[from] metrics_exporter_prometheus::BuildError);
+pub enum MetricsError {
+    /// There is a recorder already, or it can't be made.
+    #[error("metrics can't be recorded: {0}")]
+    Build(#[from] metrics_exporter_prometheus::BuildError),
+    /// Native histograms can't be like that.
+    #[error("native histograms can't be recorded: {0}")]
+    NativeHistogram(&'static str),
+}
 
 /// What `GET /metrics` shows.
 #[derive(Clone)]
@@ -24,6 +30,14 @@ impl MetricsPage {
     /// The page in Prometheus' text format.
     pub fn render(&self) -> String {
         self.0.render()
+    }
+
+    /// The page in Prometheus' protobuf format, where that is built in: native histograms are only there.
+    pub fn render_protobuf(&self) -> Option<Vec<u8>> {
+        #[cfg(feature = "native-histograms")]
+        return Some(self.0.render_protobuf());
+        #[cfg(not(feature = "native-histograms"))]
+        None
     }
 
     /// Folds recorded samples in. Call it every [`UPKEEP_INTERVAL`].
@@ -36,16 +50,24 @@ impl MetricsPage {
 pub fn install() -> Result<MetricsPage, MetricsError> {
     let mut builder = PrometheusBuilder::new().set_quantiles(&QUANTILES)?;
     for metric in ALL {
-        if let Kind::Histogram(buckets) = metric.kind {
-            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets.bounds())?;
-        }
+        builder = match metric.kind {
+            Kind::Histogram(buckets) => {
+                builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets.bounds())?
+            }
+            #[cfg(feature = "native-histograms")]
+            Kind::NativeHistogram => {
+                let config = super::native::config().map_err(MetricsError::NativeHistogram)?;
+                builder.set_native_histogram_for_metric(Matcher::Full(metric.name.into()), config)
+            }
+            _ => builder,
+        };
     }
     let handle = builder.install_recorder()?;
     for metric in ALL {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
-            Kind::Histogram(_) | Kind::Recent => {
+            Kind::Histogram(_) | Kind::NativeHistogram | Kind::Recent => {
                 metrics::describe_histogram!(metric.name, metric.unit, metric.help);
             }
         }
