@@ -5,6 +5,7 @@ mod cluster;
 mod cohort;
 mod common;
 mod completions;
+mod dashboards;
 mod demo;
 mod get;
 mod inspect;
@@ -73,6 +74,8 @@ enum Command {
     Cohort(cohort::CohortArgs),
     /// A local Redis Cluster that outlives the command
     Cluster(cluster::ClusterArgs),
+    /// Write Grafana dashboards, Prometheus rules and alerts
+    Dashboards(dashboards::DashboardsArgs),
     /// Print shell completions
     Completions(completions::CompletionsArgs),
 }
@@ -105,6 +108,7 @@ async fn run_command(command: Command, common: &Common) -> anyhow::Result<ExitCo
         Command::Slots(args) => slots::run(common, args).await,
         Command::Cohort(args) => cohort::run(common, args).await,
         Command::Cluster(args) => cluster::run(args).await,
+        Command::Dashboards(args) => dashboards::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

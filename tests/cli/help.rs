@@ -28,7 +28,9 @@ fn every_command_has_help_with_examples() {
         waiting.extend(commands_in(&ran.out).into_iter().map(|name| [path.as_slice(), &[name]].concat()));
         seen.push(path.join(" "));
     }
-    for command in ["", "demo", "serve", "load", "batch", "get", "inspect", "slots", "completions"] {
+    for command in
+        ["", "demo", "serve", "load", "batch", "get", "inspect", "slots", "dashboards", "completions"]
+    {
         assert!(seen.iter().any(|path| path == command), "{command} is not in {seen:?}");
     }
     for command in ["cohort list", "cohort move", "cluster up", "cluster status", "cluster down"] {

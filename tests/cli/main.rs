@@ -9,6 +9,7 @@ mod access;
 mod batch;
 mod batch_limits;
 mod cohort;
+mod dashboards;
 mod demo;
 mod help;
 mod load;
