@@ -11,7 +11,7 @@ WITH_TLS_REDIS = folder="$$(scripts/redis.sh --tls)" && export SLOTWISE_REDIS_SE
 # Finds or fetches prometheus and promtool, once.
 WITH_PROMETHEUS = SLOTWISE_PROMETHEUS="$$(scripts/prometheus.sh)" && export SLOTWISE_PROMETHEUS &&
 
-.PHONY: help demo test chaos bench bench-report fuzz lint ci redis build check-old-server check-arrow check-openapi check-cpu check-rules
+.PHONY: help demo test chaos bench bench-report fuzz lint ci redis build check-old-server check-arrow check-openapi check-cpu check-rules check-features
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -45,7 +45,7 @@ lint: ## Formatting, lints, documentation, shell scripts, licences and sources o
 	@scripts/deny.sh
 	@scripts/check-rules.sh
 
-ci: lint test check-old-server check-arrow check-openapi check-cpu ## What CI runs
+ci: lint test check-old-server check-arrow check-openapi check-cpu check-features ## What CI runs
 
 redis: ## Find or build a suitable server, with TLS; the last line is its folder
 	@scripts/redis.sh --tls
@@ -64,6 +64,10 @@ check-openapi: ## The API does what /openapi.json says, tried by schemathesis (n
 
 check-rules: ## promtool on the recording rules and alerts, and on their tests
 	@scripts/check-rules.sh
+
+check-features: ## What is off by default: traces and native histograms (needs protoc with its includes)
+	$(CARGO) clippy --all-features --lib --bins --test otlp --test native_histograms -- -D warnings
+	@$(WITH_REDIS) $(WITH_PROMETHEUS) $(CARGO) test --all-features --test otlp --test native_histograms
 
 check-cpu: ## CPU per entity of batches, of single reads and of the server, and their rates, within their limits
 	@$(WITH_REDIS) for bench in cpu_per_entity http_cpu single_reads; do $(CARGO) bench --quiet --bench $$bench -- --check; done
