@@ -125,9 +125,9 @@ impl Drop for Seen {
         }
         // Writing a line costs as much as turning a request away; slotwise_http_shed_total counts those.
         if self.code == OVERLOADED {
-            line!(debug)
+            line!(debug);
         } else {
-            line!(info)
+            line!(info);
         }
         if let Some(spans) = &self.spans {
             spans.ended(self.status);

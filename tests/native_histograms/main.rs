@@ -9,6 +9,7 @@ mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -79,7 +80,7 @@ impl Prometheus {
 impl Drop for Prometheus {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("prometheus: {}", self.log());
+            let _ = writeln!(std::io::stderr(), "prometheus: {}", self.log());
         }
         // Fails only for a process that has ended.
         let _ = self.child.kill();
