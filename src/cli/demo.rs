@@ -106,6 +106,7 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
     };
     // Nobody balances load to a demo.
     let options = HttpOptions { shutdown_drain: Duration::ZERO, ..config.http.options.clone() };
+    let metrics = config.metrics.clone();
     let store = connect(config).await?.entity(common.entity.as_deref()).map_err(wrong_request)?;
     let users = tokio::select! {
         users = fill(&store, &args) => users?,
@@ -118,7 +119,7 @@ pub(super) async fn run(common: &Common, args: DemoArgs) -> anyhow::Result<ExitC
         let options = StreamOptions { users_per_tick: args.users_per_tick, ..StreamOptions::default() };
         async move { stream_features(&store, &users, options).await }
     });
-    let served = server::serve(store, page, options, tokens, listener, &mut signals).await;
+    let served = server::serve(store, page, &metrics, options, tokens, listener, &mut signals).await;
     streaming.abort();
     if let Some(cluster) = cluster {
         cluster.stop().await?;

@@ -48,7 +48,7 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<Exit
     let config = common.settings()?;
     let listen = args.listen.or(config.http.listen).unwrap_or(DEFAULT_LISTEN);
     let tokens = args.access.tokens(&config.http, listen)?;
-    let options = config.http.options.clone();
+    let (options, metrics) = (config.http.options.clone(), config.metrics.clone());
     // A port that is taken shows before the cluster is asked.
     let listener = server::listen(listen).await?;
     let store = tokio::select! {
@@ -62,7 +62,7 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> anyhow::Result<Exit
         // Whoever reads JSON lines chokes on others.
         LogFormat::Json => tracing::info!(%address, version, "listening"),
     }
-    server::serve(store, page, options, tokens, listener, &mut signals).await?;
+    server::serve(store, page, &metrics, options, tokens, listener, &mut signals).await?;
     match common.log_format {
         LogFormat::Text => writeln!(stderr(), "stopped")?,
         LogFormat::Json => tracing::info!("stopped"),

@@ -9,11 +9,12 @@ use anyhow::{Context, bail};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep};
 
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, MetricsConfig};
 use crate::http::{self, HttpError, HttpOptions, HttpState, Tokens};
-use crate::metrics::{self, MetricsPage, UPKEEP_INTERVAL};
+use crate::metrics::{MetricsPage, UPKEEP_INTERVAL};
 use crate::store::FeatureStore;
 
 use super::common::UsageError;
@@ -82,35 +83,40 @@ pub(super) async fn listen_near(address: SocketAddr) -> anyhow::Result<TcpListen
 pub(super) async fn serve(
     store: FeatureStore,
     page: MetricsPage,
+    metrics: &MetricsConfig,
     options: HttpOptions,
     tokens: Option<Tokens>,
     listener: TcpListener,
     signals: &mut Interrupted,
 ) -> anyhow::Result<()> {
-    let upkeep = tokio::spawn({
-        let (page, store) = (page.clone(), store.clone());
-        async move {
-            let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
-            loop {
-                ticks.tick().await;
-                page.upkeep();
-                metrics::topology_version(store.topology().version());
-            }
-        }
-    });
-    let watch = tokens.clone().map(|tokens| tokio::spawn(tokens.watch(options.tokens_poll_interval)));
+    let mut beside = JoinSet::new();
+    watch(&mut beside, &store, &page, metrics);
+    if let Some(tokens) = tokens.clone() {
+        beside.spawn(tokens.watch(options.tokens_poll_interval));
+    }
     let state = HttpState::guarded(store, Some(page), options.clone(), tokens);
     let (stop, stopped) = oneshot::channel();
     let stopped = async {
         let _ = stopped.await;
     };
     let run = http::run(listener, http::router(state.clone()), &options, stopped);
-    let served = until_stopped(run, stop, &state, signals).await;
-    upkeep.abort();
-    if let Some(watch) = watch {
-        watch.abort();
-    }
-    served
+    until_stopped(run, stop, &state, signals).await
+}
+
+/// Starts what is done for metrics alone; it ends with the set.
+fn watch(beside: &mut JoinSet<()>, store: &FeatureStore, page: &MetricsPage, config: &MetricsConfig) {
+    let shards = store.clone();
+    beside.spawn(async move { shards.keep_watching_shards().await });
+    let (sampled, every) = (store.clone(), config.ttl_sample_interval);
+    beside.spawn(async move { sampled.keep_sampling_ttls(every).await });
+    let page = page.clone();
+    beside.spawn(async move {
+        let mut ticks = interval(UPKEEP_INTERVAL);
+        loop {
+            ticks.tick().await;
+            page.upkeep();
+        }
+    });
 }
 
 /// Runs until a signal comes. After SIGTERM the server goes on for a while and says that it stops, so that nobody sends

@@ -5,6 +5,7 @@
 
 mod entity;
 mod http;
+mod metrics;
 mod read;
 mod redis;
 mod schema;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use http::{DEFAULT_LISTEN, HttpConfig};
+pub use metrics::MetricsConfig;
 pub use tracing::TracingConfig;
 
 use crate::shard::RedisSettings;
@@ -97,6 +99,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Traces.
     pub tracing: TracingConfig,
+    /// What it does for its metrics.
+    pub metrics: MetricsConfig,
 }
 
 /// The file as it is.
@@ -113,6 +117,7 @@ struct RawConfig {
     http: http::RawHttp,
     #[serde(default, deserialize_with = "table::only")]
     tracing: tracing::RawTracing,
+    metrics: metrics::RawMetrics,
     #[serde(default)]
     entity: Vec<entity::RawEntity>,
 }
@@ -130,6 +135,7 @@ impl Config {
             store: read::validate(&raw.read, &raw.shard)?,
             http: raw.http.validate(&folder)?,
             tracing: raw.tracing.validate()?,
+            metrics: raw.metrics.validate()?,
         })
     }
 }
@@ -203,6 +209,8 @@ mod tests {
             [http]
             listen = "127.0.0.1:9000"
             requests_in_flight_max = 7
+            [metrics]
+            ttl_sample_interval_ms = 0
             [[entity]]
             name = "user"
             [[entity.cohort]]
@@ -229,6 +237,7 @@ mod tests {
         assert_eq!(config.store.transport, crate::store::Transport::Cluster);
         assert_eq!(config.http.listen.unwrap().port(), 9000);
         assert_eq!(config.http.options.requests_in_flight_max, 7);
+        assert_eq!(config.metrics.ttl_sample_interval, None);
         let [user, merchant] = &config.entities[..] else { panic!("{:?}", config.entities) };
         assert_eq!(user.prefix, "fs:user:");
         let CohortMembers::Listed(members) = &user.cohorts[0].members else { panic!() };
@@ -275,6 +284,7 @@ mod tests {
             ("[tracing]\notlp_endpoint = \"https://otel\"", "tracing.otlp_endpoint: only http://"),
             ("[tracing]\nsample_ratio = 1.5", "tracing.sample_ratio"),
             ("[tracing]\nsample_ratio = nan", "tracing.sample_ratio"),
+            ("[metrics]\nttl_sample_interval_ms = 99", "metrics.ttl_sample_interval_ms"),
             ("[[entity]]\nname = \"\"", "entity[0].name"),
             ("[[entity]]\nname = \"u\"\nbatch_ttl_seconds = 0", "entity[0].batch_ttl_seconds"),
             ("[[entity]]\nname = \"u\"\n[[entity.cohort]]\nname = \"v\"", "entity[0].cohort[0]"),
@@ -304,6 +314,7 @@ mod tests {
         assert_eq!(config.http.options, crate::http::HttpOptions::default());
         assert_eq!(config.http.listen, Some(DEFAULT_LISTEN));
         assert_eq!(config.tracing, tracing::RawTracing::default().validate().unwrap());
+        assert_eq!(config.metrics, MetricsConfig::default());
         let default = RedisSettings::from_urls(["redis://127.0.0.1:7101", "redis://127.0.0.1:7102"]).unwrap();
         assert_eq!(format!("{:?}", config.redis.unwrap()), format!("{default:?}"));
         let kinds: Vec<_> = config.entities.iter().map(|kind| kind.prefix.as_str()).collect();

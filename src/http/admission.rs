@@ -8,12 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
+use ::metrics::Histogram;
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+use crate::metrics;
 
 use super::deadline::Deadline;
 use super::error::ApiError;
@@ -76,7 +80,9 @@ pub(super) struct Admission {
     loads: Semaphore,
     cells: Semaphore,
     cells_max: usize,
+    requests_max: usize,
     queued: AtomicUsize,
+    queue_duration: Histogram,
     bytes: Arc<Semaphore>,
     /// What is said at the door.
     no_connection: Refusal,
@@ -84,12 +90,16 @@ pub(super) struct Admission {
     no_queue: Refusal,
 }
 
-/// One of those who wait.
-struct Waiting<'a>(&'a AtomicUsize);
+/// One of those who wait. What it waited for counts also where it was in vain, or its client hung up.
+struct Waiting<'a> {
+    admission: &'a Admission,
+    since: Instant,
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.admission.queued.fetch_sub(1, Ordering::Relaxed);
+        self.admission.queue_duration.record(self.since.elapsed());
     }
 }
 
@@ -98,12 +108,15 @@ impl Admission {
         let places = |max: usize| Semaphore::new(max.min(u32::MAX as usize));
         let cores = available_parallelism().map_or(1, usize::from);
         let cells_max = options.cells_in_flight_per_core_max.saturating_mul(cores).min(u32::MAX as usize);
+        let requests = places(options.requests_in_flight_max);
         Self {
-            requests: places(options.requests_in_flight_max),
+            requests_max: requests.available_permits(),
+            requests,
             loads: places(options.loads_in_flight_max),
             cells: places(cells_max),
             cells_max,
             queued: AtomicUsize::new(0),
+            queue_duration: metrics::histogram(&metrics::HTTP_QUEUE_DURATION, []),
             bytes: Arc::new(places(options.buffered_bytes_max / BYTES_PER_PERMIT)),
             no_connection: Refusal::new(Limit::Connections, options.connections_max),
             no_request: Refusal::new(Limit::Requests, options.requests_in_flight_max),
@@ -127,6 +140,11 @@ impl Admission {
         self.requests.try_acquire().map_err(|_| &self.no_request)
     }
 
+    /// Requests that have a place.
+    pub(super) fn in_flight(&self) -> usize {
+        self.requests_max - self.requests.available_permits()
+    }
+
     /// A place for a bulk load.
     pub(super) fn load(&self, options: &HttpOptions) -> Result<SemaphorePermit<'_>, ApiError> {
         self.loads.try_acquire().map_err(|_| Limit::Loads.reached(options.loads_in_flight_max))
@@ -141,12 +159,14 @@ impl Admission {
     ) -> Result<SemaphorePermit<'_>, ApiError> {
         let cost = self.cost(cells);
         if let Ok(turn) = self.cells.try_acquire_many(cost) {
+            self.queue_duration.record(Duration::ZERO);
             return Ok(turn);
         }
-        let waiting = Waiting(&self.queued);
         if self.queued.fetch_add(1, Ordering::Relaxed) >= options.requests_queued_max {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
             return Err(Limit::Queue.reached(options.requests_queued_max));
         }
+        let waiting = Waiting { admission: self, since: Instant::now() };
         let wait_max = options.queue_wait_max.min(deadline()?.left()? / 2);
         let turn = timeout(wait_max, self.cells.acquire_many(cost)).await;
         drop(waiting);

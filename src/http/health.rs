@@ -12,9 +12,9 @@ use super::state::HttpState;
 use super::wire::{HealthAnswer, ReadyAnswer};
 
 /// The version of Prometheus' text format, as its scraper expects it.
-const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(super) const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The same of its protobuf format.
-const METRICS_PROTOBUF_CONTENT_TYPE: &str =
+pub(super) const METRICS_PROTOBUF_CONTENT_TYPE: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 
 /// Is the process alive?
@@ -57,11 +57,7 @@ pub(super) async fn metrics(
     State(state): State<HttpState>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let page = state.metrics().ok_or(ApiError::NoMetrics)?;
-    if negotiate::prefers_protobuf(&headers)
-        && let Some(page) = page.render_protobuf()
-    {
-        return Ok(([(header::CONTENT_TYPE, METRICS_PROTOBUF_CONTENT_TYPE)], page).into_response());
-    }
-    Ok(([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], page.render()).into_response())
+    let protobuf = negotiate::prefers_protobuf(&headers);
+    let (content_type, page) = state.metrics_page(protobuf).await?;
+    Ok(([(header::CONTENT_TYPE, content_type)], page).into_response())
 }

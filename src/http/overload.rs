@@ -55,8 +55,9 @@ async fn refuse(refusal: &Refusal, state: &HttpState, request: Request) -> Respo
     let route = pattern(request.uri().path()).map(Route::Known);
     let mut seen = Seen::new(&request, route, Arc::clone(state.requests()));
     let head = request.method() == Method::HEAD;
-    discard(request.into_body()).await;
+    // Before anything that a client who hangs up would break off.
     refusal.shed.get_or_init(|| metrics::http_shed(refusal.limit.label())).increment(1);
+    discard(request.into_body()).await;
     (seen.status, seen.code) = (StatusCode::SERVICE_UNAVAILABLE.as_u16(), OVERLOADED);
     refusal.response(&seen.id, head)
 }

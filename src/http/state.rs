@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::metrics::{HttpRequests, MetricsPage};
+use crate::metrics::{self, HttpRequests, MetricsPage};
 use crate::store::FeatureStore;
 
 use super::admission::{Admission, Room};
 use super::deadline::{Deadline, Timing};
 use super::error::ApiError;
+use super::health::{METRICS_CONTENT_TYPE, METRICS_PROTOBUF_CONTENT_TYPE};
 use super::options::HttpOptions;
 use super::tokens::Tokens;
 
@@ -21,6 +22,7 @@ pub struct HttpState(Arc<Shared>);
 struct Shared {
     store: FeatureStore,
     metrics: Option<MetricsPage>,
+    page_turn: Arc<Semaphore>,
     options: HttpOptions,
     tokens: Option<Tokens>,
     admission: Admission,
@@ -45,6 +47,7 @@ impl HttpState {
         Self(Arc::new(Shared {
             store,
             metrics,
+            page_turn: Arc::new(Semaphore::new(1)),
             options,
             tokens,
             admission,
@@ -82,8 +85,24 @@ impl HttpState {
         timing.deadline(limits.request_timeout, limits.request_timeout_max)
     }
 
-    pub(super) fn metrics(&self) -> Option<&MetricsPage> {
-        self.0.metrics.as_ref()
+    /// The metrics page as it is now, with its content type: as text, or as protobuf where that is wanted and built in.
+    /// Only one is written at a time, on a thread that serves nobody.
+    pub(super) async fn metrics_page(&self, protobuf: bool) -> Result<(&'static str, Vec<u8>), ApiError> {
+        let page = self.0.metrics.clone().ok_or(ApiError::NoMetrics)?;
+        // The semaphore is never closed.
+        let turn = Arc::clone(&self.0.page_turn).acquire_owned().await;
+        let state = self.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            metrics::observe_process();
+            state.store().observe_topology();
+            metrics::http_in_flight(state.admission().in_flight());
+            match protobuf.then(|| page.render_protobuf()).flatten() {
+                Some(page) => (METRICS_PROTOBUF_CONTENT_TYPE, page),
+                None => (METRICS_CONTENT_TYPE, page.render().into_bytes()),
+            }
+        });
+        written.await.map_err(|_| ApiError::Internal)
     }
 
     /// Waits for the turn of a request of so many cells.

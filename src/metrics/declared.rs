@@ -37,6 +37,14 @@ pub enum Kind {
     Recent,
 }
 
+impl Metric {
+    /// Does it count seconds? The recorder's counters are whole numbers: such a one is kept as a gauge that is set, and
+    /// shown as a counter.
+    pub(super) fn counts_fractions(&self) -> bool {
+        self.kind == Counter && self.unit == Unit::Seconds
+    }
+}
+
 use Buckets::{Latency, Size, Ttl};
 use Kind::{Counter, Gauge, Histogram, NativeHistogram, Recent};
 
@@ -88,9 +96,10 @@ metrics! {
     /// response timeout, or until the deadline or another node took over), connection (not opened, or lost), refused (the
     /// server refuses the login), protocol (an answer to something else).
     SHARD_ERRORS = "slotwise_shard_errors_total", Counter, Count, ["shard", "operation", "kind"];
-    /// 1 where the shard's primary answered the last look of this process, 0 where it did not.
+    /// 1 where the shard's primary answered a ping of this process within 0.5 s, a second ago at most; 0 where it did not,
+    /// or has left.
     SHARD_CONNECTED = "slotwise_shard_connected", Gauge, Count, ["shard"];
-    /// Slots that the shard owns; 0 for one that has left.
+    /// Slots that the shard owns, by its primary; 0 for a node that is no primary any more.
     SHARD_SLOTS = "slotwise_shard_slots", Gauge, Count, ["shard"];
     /// Keys that were asked of a replica because the shard's primary failed, was silent or not ready, by the primary's
     /// address.
@@ -102,9 +111,9 @@ metrics! {
     RETRIES = "slotwise_retried_keys_total", Counter, Count, [];
     /// Keys that were read of a second node too, because the first was slower than usual.
     HEDGED_KEYS = "slotwise_hedged_keys_total", Counter, Count, [];
-    /// Looks for a newer topology, by outcome: changed, unchanged, failed.
+    /// Looks for a newer topology, by outcome: changed, unchanged, failed (no node answered, or none that knows of slots).
     TOPOLOGY_REFRESHES = "slotwise_topology_refreshes_total", Counter, Count, ["outcome"];
-    /// Time since a node last confirmed the topology that reads are planned with.
+    /// Time since a node last confirmed the topology that reads are planned with; grows while none answers.
     TOPOLOGY_AGE = "slotwise_topology_age_seconds", Gauge, Seconds, [];
     /// Version of the topology that reads are planned with; grows with every look that a node answers.
     TOPOLOGY_VERSION = "slotwise_topology_version", Gauge, Count, [];
@@ -113,10 +122,11 @@ metrics! {
     /// present, missing (also where a default stands in), unparsable (present, but not of the feature's type; seen only
     /// where values are read as their types: in answers over HTTP in every format but CSV). Unavailable rows count nowhere.
     FEATURE_VALUES = "slotwise_feature_values_total", Counter, Count, ["entity", "feature", "outcome"];
-    /// Time that is left until a feature expires, of sampled entities that were just read, by kind of entity and feature:
-    /// the field's own TTL for streaming features, the key's for batch features.
+    /// Time that is left until a feature expires, of a few entities a second that were just read, by kind of entity and
+    /// feature of the schema: the field's own TTL for streaming features, the key's for batch features. What is not there,
+    /// or never expires, is left out.
     FEATURE_TTL_LEFT = "slotwise_feature_ttl_left_seconds", Histogram(Ttl), Seconds, ["entity", "feature"];
-    /// The TTL that a feature is written with, by kind of entity and feature.
+    /// The TTL that a feature of the schema is written with where the write names none, by kind of entity and feature.
     FEATURE_TTL = "slotwise_feature_ttl_seconds", Gauge, Seconds, ["entity", "feature"];
 
     /// Rows of writes, by kind (batch, streaming) and outcome: written, rejected (never sent, or refused by
@@ -133,9 +143,11 @@ metrics! {
     HTTP_DURATION_RECENT = "slotwise_http_request_duration_recent_seconds", Recent, Seconds, ["route", "method"];
     /// The same as slotwise_http_request_duration_seconds, as a native histogram.
     HTTP_DURATION_NATIVE = "slotwise_http_request_duration_native_seconds", NativeHistogram, Seconds, ["route", "method"];
-    /// HTTP requests being served now.
+    /// HTTP requests whose body comes in, that wait for their turn or are being served now; those for health and metrics
+    /// do not count.
     HTTP_IN_FLIGHT = "slotwise_http_requests_in_flight", Gauge, Count, [];
-    /// Time that HTTP requests waited for their turn to be served.
+    /// Time that HTTP requests waited for their turn to be served, or in vain; 0 where it came at once. A request whose
+    /// ids turn out to be many waits twice.
     HTTP_QUEUE_DURATION = "slotwise_http_queue_duration_seconds", Histogram(Latency), Seconds, [];
     /// HTTP requests turned away, by reason, the limit that was met: connections, requests, queue, queue_wait, loads, bytes.
     HTTP_SHED = "slotwise_http_shed_total", Counter, Count, ["reason"];
@@ -148,7 +160,7 @@ metrics! {
     PROCESS_MEMORY = "slotwise_process_resident_memory_bytes", Gauge, Bytes, [];
     /// Files and connections that the process has open.
     PROCESS_FDS = "slotwise_process_open_fds", Gauge, Count, [];
-    /// Files and connections that the process may have open.
+    /// Files and connections that the process may have open; not shown where there is no limit.
     PROCESS_FDS_MAX = "slotwise_process_max_fds", Gauge, Count, [];
     /// When the process began, in seconds since 1970.
     PROCESS_START = "slotwise_process_start_time_seconds", Gauge, Seconds, [];
@@ -158,7 +170,7 @@ metrics! {
     RUNTIME_TASKS = "slotwise_runtime_alive_tasks", Gauge, Count, [];
     /// Tasks that wait for any thread to run them.
     RUNTIME_QUEUE = "slotwise_runtime_global_queue_tasks", Gauge, Count, [];
-    /// Time that threads were running tasks, all threads together.
+    /// Time that threads that run tasks were busy, all threads together.
     RUNTIME_BUSY = "slotwise_runtime_busy_seconds_total", Counter, Seconds, [];
 }
 

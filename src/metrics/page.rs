@@ -14,7 +14,13 @@ Made from `src/metrics/declared.rs`: `UPDATE_DOCS=1 cargo test --lib docs_are_up
 `GET /metrics` shows them in Prometheus' text format. Native histograms are only there in a program that was built with the
 feature `native-histograms`, and only in protobuf (see [TRACING.md](TRACING.md)). Units are base units; labels are closed sets, node addresses,
 patterns of routes and names of the schema, never ids. Metrics whose name ends in `_recent_seconds` are quantiles of this
-process's own last minute, for `curl`; they can't be added up over processes, histograms can.
+process's own last minute, for `curl`; they can't be added up over processes, histograms can. What has closed sets of label
+values is shown with 0 from the start.
+
+What is shown of shards comes from one ping a second to each primary. TTLs are sampled: every `ttl_sample_interval_ms` (1 s;
+`[metrics]` of the config, 0 for never) two commands, `TTL` and `HTTL`, for each of 8 entities of a kind at most that were
+just read, in one pipeline to a shard; so a kind costs the whole cluster 16 commands a second at most, and nothing while
+nobody reads it. Shown are 256 features of a kind, the first by name. A sample that does not come within 250 ms is dropped.
 
 | metric | kind | labels | what it says |
 |---|---|---|---|

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::{ALL, Kind};
+use super::{ALL, Kind, closed};
 
 /// Quantiles of the last minute.
 const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
@@ -27,9 +27,17 @@ pub enum MetricsError {
 pub struct MetricsPage(PrometheusHandle);
 
 impl MetricsPage {
-    /// The page in Prometheus' text format.
+    /// The page in Prometheus' text format. Takes milliseconds where there are many series: not for a thread that serves.
     pub fn render(&self) -> String {
-        self.0.render()
+        let mut page = self.0.render();
+        for metric in ALL.iter().filter(|metric| metric.counts_fractions()) {
+            let wrong = format!("# TYPE {} gauge\n", metric.name);
+            if let Some(at) = page.find(&wrong) {
+                let right = format!("# TYPE {} counter\n", metric.name);
+                page.replace_range(at..at + wrong.len(), &right);
+            }
+        }
+        page
     }
 
     /// The page in Prometheus' protobuf format, where that is built in: native histograms are only there.
@@ -72,5 +80,6 @@ pub fn install() -> Result<MetricsPage, MetricsError> {
             }
         }
     }
+    closed::register();
     Ok(MetricsPage(handle))
 }

@@ -153,6 +153,11 @@ impl Cluster {
         self.commands.link(node).ping(PROBE_TIMEOUT.min(self.settings.response_timeout)).await
     }
 
+    /// Asks a node whether it is there, whatever else is asked of it; for whoever watches.
+    pub async fn is_there(&self, node: &NodeAddr, within: Duration) -> bool {
+        self.discovery.is_there(node, within).await
+    }
+
     /// Sends commands as one pipeline and brings a reply or a fault for each. `confirm`: so many replicas have to
     /// confirm what was written, within a time; the last reply is how many did. Cancel-safe for reads.
     pub async fn send(

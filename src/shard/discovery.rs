@@ -5,6 +5,7 @@
 //! replaces one with slots; looks are [`TOPOLOGY_REFRESH_INTERVAL_MIN`] apart at least.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -12,6 +13,7 @@ use rand::seq::SliceRandom;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::metrics;
 use crate::model::limits::{
     TOPOLOGY_GRACE, TOPOLOGY_NODES_AT_ONCE, TOPOLOGY_PATIENCE, TOPOLOGY_REFRESH_INTERVAL_MAX,
     TOPOLOGY_REFRESH_INTERVAL_MIN, TOPOLOGY_REFRESH_PERIOD,
@@ -37,6 +39,12 @@ pub(super) struct Discovery {
 struct View {
     shards: Vec<Shard>,
     votes: usize,
+}
+
+/// What a look brought: other shards than before; views that are not the same.
+struct Looked {
+    changed: bool,
+    disagree: bool,
 }
 
 impl Discovery {
@@ -93,9 +101,24 @@ impl Discovery {
         }
     }
 
+    /// Is this node there? Asked over connections that carry nothing large, so that it is its word and not theirs.
+    pub(super) async fn is_there(&self, node: &NodeAddr, within: Duration) -> bool {
+        self.links.link(node).ping(within).await
+    }
+
     /// Asks nodes for their views and publishes the one that most have. True where it differs from the one before, or
     /// the nodes disagree. Errors in words where none answered.
     pub(super) async fn look(&self) -> Result<bool, Arc<str>> {
+        let looked = self.look_uncounted().await;
+        metrics::topology_refresh(match &looked {
+            Ok(Looked { changed: true, .. }) => "changed",
+            Ok(Looked { changed: false, .. }) => "unchanged",
+            Err(_) => "failed",
+        });
+        looked.map(|looked| looked.changed || looked.disagree)
+    }
+
+    async fn look_uncounted(&self) -> Result<Looked, Arc<str>> {
         let before = self.topology();
         let (mut views, mut last_error) =
             (Vec::<View>::new(), Arc::<str>::from("there is no address to ask"));
@@ -136,7 +159,7 @@ impl Discovery {
             return Err("the nodes that answer know of no slots".into());
         }
         let changed = self.publish(&before, chosen.shards)?;
-        Ok(changed || disagree)
+        Ok(Looked { changed, disagree })
     }
 
     /// Whom to ask, in order: known nodes, and among the first of them a seed, as all others may be gone for good.

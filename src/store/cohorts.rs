@@ -13,6 +13,7 @@ use crate::slot::{Cohort, CohortIndex, KeyLayout};
 use super::error::StoreError;
 use super::fan_out::Effect;
 use super::read_metrics::FeatureMetrics;
+use super::ttl_sample::RecentIds;
 use super::{CohortMembers, CohortOptions, Engine, EntityOptions, FeatureStore, Kind};
 
 /// A kind whose cohorts have the members that are listed; those in Redis are read later.
@@ -24,7 +25,8 @@ pub(super) fn kind(options: EntityOptions) -> Result<Arc<Kind>, StoreError> {
     let members = options.cohorts.iter().map(listed).collect();
     let layout = layout(&options, members)?;
     let features = FeatureMetrics::new(&options.name, &options.schema);
-    Ok(Arc::new(Kind { layout: ArcSwap::from_pointee(layout), options, features }))
+    let recent = RecentIds::default();
+    Ok(Arc::new(Kind { layout: ArcSwap::from_pointee(layout), options, features, recent }))
 }
 
 fn layout(options: &EntityOptions, members: Vec<Vec<EntityId>>) -> Result<KeyLayout, StoreError> {

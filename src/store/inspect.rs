@@ -89,16 +89,9 @@ impl FeatureStore {
     /// The key's TTL in seconds: −1 for none, −2 where there is no such key.
     pub async fn key_ttl(&self, id: &EntityId) -> Result<i64, StoreError> {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
-        let replies = self
-            .engine
-            .run_key(
-                &key,
-                vec![Command::new("TTL").arg(&key)],
-                Effect::None,
-                self.engine.options.request_timeout,
-            )
-            .await?;
-        replies.first().and_then(Reply::as_i64).ok_or_else(|| StoreError::unexpected("TTL"))
+        let timeout = self.engine.options.request_timeout;
+        let mut replies = self.engine.run_key(&key, vec![ttl(&key)], Effect::None, timeout).await?;
+        key_ttl_of(replies.pop())
     }
 
     /// The TTL of each field in seconds, in the order of `features`: −1 for none, −2 where there is no such field.
@@ -107,20 +100,38 @@ impl FeatureStore {
             return Ok(Vec::new());
         }
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
-        let names = features.iter().map(|name| name.as_bytes());
-        let command = Command::new("HTTL").arg(&key).arg("FIELDS").number(features.len() as u64).args(names);
-        let mut replies = self
-            .engine
-            .run_key(&key, vec![command], Effect::None, self.engine.options.request_timeout)
-            .await?;
-        let codes = match replies.pop() {
-            // Redis 7.4 answers nothing at all for a key that is not there.
-            Some(Reply::Nil) => return Ok(vec![-2; features.len()]),
-            reply => reply.and_then(Reply::into_array).unwrap_or_default(),
-        };
-        let codes: Vec<i64> = codes.iter().filter_map(Reply::as_i64).collect();
-        if codes.len() == features.len() { Ok(codes) } else { Err(StoreError::unexpected("HTTL")) }
+        let timeout = self.engine.options.request_timeout;
+        let mut replies =
+            self.engine.run_key(&key, vec![httl(&key, features)], Effect::None, timeout).await?;
+        field_ttls_of(replies.pop(), features.len())
     }
+}
+
+/// Asks for a key's TTL.
+pub(super) fn ttl(key: &[u8]) -> Command {
+    Command::new("TTL").arg(key)
+}
+
+/// A key's TTL in seconds: −1 for none, −2 where there is no such key.
+pub(super) fn key_ttl_of(reply: Option<Reply>) -> Result<i64, StoreError> {
+    reply.as_ref().and_then(Reply::as_i64).ok_or_else(|| StoreError::unexpected("TTL"))
+}
+
+/// Asks for the TTLs of fields.
+pub(super) fn httl(key: &[u8], features: &[FeatureName]) -> Command {
+    let names = features.iter().map(|name| name.as_bytes());
+    Command::new("HTTL").arg(key).arg("FIELDS").number(features.len() as u64).args(names)
+}
+
+/// The TTL of each of so many fields in seconds: −1 for none, −2 where there is no such field.
+pub(super) fn field_ttls_of(reply: Option<Reply>, fields: usize) -> Result<Vec<i64>, StoreError> {
+    let codes = match reply {
+        // Redis 7.4 answers nothing at all for a key that is not there.
+        Some(Reply::Nil) => return Ok(vec![-2; fields]),
+        reply => reply.and_then(Reply::into_array).unwrap_or_default(),
+    };
+    let codes: Vec<i64> = codes.iter().filter_map(Reply::as_i64).collect();
+    if codes.len() == fields { Ok(codes) } else { Err(StoreError::unexpected("HTTL")) }
 }
 
 impl super::Engine {

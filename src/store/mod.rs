@@ -19,6 +19,8 @@ mod scan;
 mod shard_read;
 mod spans;
 mod streaming;
+mod ttl_sample;
+mod watch;
 mod write;
 mod write_metrics;
 
@@ -44,6 +46,7 @@ use crate::slot::{KeyLayout, Topology};
 use gates::Gates;
 use hedge::HedgeBudget;
 use read_metrics::{FeatureMetrics, ReadMetrics};
+use ttl_sample::RecentIds;
 use write_metrics::WriteMetrics;
 
 /// One kind of entity on one cluster. Cheap to clone; clones share everything.
@@ -77,6 +80,7 @@ struct Kind {
     options: EntityOptions,
     layout: ArcSwap<KeyLayout>,
     features: FeatureMetrics,
+    recent: RecentIds,
 }
 
 impl FeatureStore {

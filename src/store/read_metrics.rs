@@ -164,6 +164,7 @@ impl FeatureStore {
     pub(super) fn record_read(&self, batch: &FeatureBatch, took: Duration, phases: Option<Phases>) {
         self.engine.read_metrics.record(batch, took, phases);
         self.kind.features.record(batch);
+        self.kind.recent.offer(batch);
     }
 
     /// Adds to the metrics how long it took to write out a batch's answer. Whoever writes answers calls it; one of a

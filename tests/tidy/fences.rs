@@ -5,7 +5,7 @@ use crate::source::{Source, rust_files};
 use crate::{Allowed, Violation, assert_none, except};
 
 /// A crate, and where it may be named.
-const FENCES: [(&str, Where); 24] = [
+const FENCES: [(&str, Where); 25] = [
     ("redis", Where::Only(&["src/shard/"])),
     ("rustls", Where::Only(&["src/shard/"])),
     ("rustls_native_certs", Where::Only(&["src/shard/"])),
@@ -27,6 +27,7 @@ const FENCES: [(&str, Where); 24] = [
     ("opentelemetry_otlp", Where::Only(&["src/telemetry/"])),
     ("opentelemetry_sdk", Where::Only(&["src/telemetry/"])),
     ("tracing_opentelemetry", Where::Only(&["src/telemetry/"])),
+    ("metrics_process", Where::Only(&["src/metrics/"])),
     ("clap", Where::Only(&["src/cli/", "src/main.rs"])),
     ("anyhow", Where::Only(&["src/cli/", "src/main.rs"])),
     ("tokio", Where::AllBut(&["src/model/", "src/slot/", "src/encode/"])),
