@@ -14,6 +14,7 @@ mod demo;
 mod help;
 mod load;
 mod load_bad;
+mod metrics;
 mod one;
 mod password;
 mod program;

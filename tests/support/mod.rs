@@ -8,6 +8,7 @@
 pub(crate) mod canary;
 pub(crate) mod certs;
 pub(crate) mod features;
+pub(crate) mod page;
 pub(crate) mod proxy;
 pub(crate) mod served;
 pub(crate) mod slots;
