@@ -91,7 +91,7 @@ impl FeatureStore {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
         let timeout = self.engine.options.request_timeout;
         let mut replies = self.engine.run_key(&key, vec![ttl(&key)], Effect::None, timeout).await?;
-        key_ttl_of(replies.pop())
+        key_ttl_of(replies.pop().as_ref())
     }
 
     /// The TTL of each field in seconds, in the order of `features`: −1 for none, −2 where there is no such field.
@@ -113,8 +113,8 @@ pub(super) fn ttl(key: &[u8]) -> Command {
 }
 
 /// A key's TTL in seconds: −1 for none, −2 where there is no such key.
-pub(super) fn key_ttl_of(reply: Option<Reply>) -> Result<i64, StoreError> {
-    reply.as_ref().and_then(Reply::as_i64).ok_or_else(|| StoreError::unexpected("TTL"))
+pub(super) fn key_ttl_of(reply: Option<&Reply>) -> Result<i64, StoreError> {
+    reply.and_then(Reply::as_i64).ok_or_else(|| StoreError::unexpected("TTL"))
 }
 
 /// Asks for the TTLs of fields.

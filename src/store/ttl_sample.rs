@@ -158,7 +158,7 @@ impl Sampled {
     }
 
     fn record(&self, key: Reply, fields: Reply) {
-        let Ok(key) = key_ttl_of(Some(key)) else { return };
+        let Ok(key) = key_ttl_of(Some(&key)) else { return };
         let Ok(fields) = field_ttls_of(Some(fields), self.names.len()) else { return };
         for ((name, feature), field) in self.names.iter().zip(&self.features).zip(fields) {
             if let Some(left) = left(feature.class, key, field) {
