@@ -17,9 +17,9 @@ patterns of routes and names of the schema, never ids. Metrics whose name ends i
 process's own last minute, for `curl`; they can't be added up over processes, histograms can. What has closed sets of label
 values is shown with 0 from the start.
 
-What is shown of shards comes from one ping a second to each primary. TTLs are sampled: every `ttl_sample_interval_ms` (1 s;
+What is shown of shards comes from one ping a second of each server to each primary. TTLs are sampled: every `ttl_sample_interval_ms` (1 s;
 `[metrics]` of the config, 0 for never) two commands, `TTL` and `HTTL`, for each of 8 entities of a kind at most that were
-just read, in one pipeline to a shard; so a kind costs the whole cluster 16 commands a second at most, and nothing while
+just read, in one pipeline to a shard; so a kind costs the whole cluster 16 commands a second of each server at most, and nothing while
 nobody reads it. Shown are 256 features of a kind, the first by name. A sample that does not come within 250 ms is dropped.
 
 | metric | kind | labels | what it says |

@@ -90,8 +90,8 @@ impl FeatureStore {
     pub async fn key_ttl(&self, id: &EntityId) -> Result<i64, StoreError> {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
         let timeout = self.engine.options.request_timeout;
-        let mut replies = self.engine.run_key(&key, vec![ttl(&key)], Effect::None, timeout).await?;
-        key_ttl_of(replies.pop().as_ref())
+        let replies = self.engine.run_key(&key, vec![ttl(&key)], Effect::None, timeout).await?;
+        key_ttl_of(replies.first())
     }
 
     /// The TTL of each field in seconds, in the order of `features`: −1 for none, −2 where there is no such field.

@@ -150,15 +150,15 @@ impl Sampled {
         let mut replies = answer.replies.into_iter();
         while let (Some(key), Some(fields)) = (replies.next(), replies.next()) {
             match (key, fields) {
-                (Ok(key), Ok(fields)) => self.record(key, fields),
+                (Ok(key), Ok(fields)) => self.record(&key, fields),
                 // As where the slot has moved.
                 _ => tracing::debug!(%node, why = "refused", "no sample of TTLs"),
             }
         }
     }
 
-    fn record(&self, key: Reply, fields: Reply) {
-        let Ok(key) = key_ttl_of(Some(&key)) else { return };
+    fn record(&self, key: &Reply, fields: Reply) {
+        let Ok(key) = key_ttl_of(Some(key)) else { return };
         let Ok(fields) = field_ttls_of(Some(fields), self.names.len()) else { return };
         for ((name, feature), field) in self.names.iter().zip(&self.features).zip(fields) {
             if let Some(left) = left(feature.class, key, field) {

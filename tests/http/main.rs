@@ -9,6 +9,7 @@ mod cluster;
 mod deadlines;
 mod meta;
 mod reads;
+mod refusals;
 mod schema;
 mod stale;
 mod support;
