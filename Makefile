@@ -69,5 +69,5 @@ check-features: ## What is off by default: traces and native histograms (needs p
 	$(CARGO) clippy --all-features --lib --bins --test otlp --test native_histograms -- -D warnings
 	@$(WITH_REDIS) $(WITH_PROMETHEUS) $(CARGO) test --all-features --test otlp --test native_histograms
 
-check-cpu: ## CPU per entity of batches, of single reads and of the server, and their rates, within their limits
-	@$(WITH_REDIS) for bench in cpu_per_entity http_cpu single_reads; do $(CARGO) bench --quiet --bench $$bench -- --check; done
+check-cpu: ## CPU per entity of batches, of single reads, of the server and of metrics, and their rates, within their limits
+	@$(WITH_REDIS) for bench in cpu_per_entity http_cpu single_reads metrics_cpu; do $(CARGO) bench --quiet --bench $$bench -- --check; done

@@ -69,8 +69,8 @@ pub struct FeatureBatch {
     rows: Vec<RowPlace>,
     reasons: Vec<UnavailableReason>,
     summary: BatchSummary,
-    /// No two rows are of one key, so that no two lie in one place.
-    rows_are_keys: bool,
+    /// Rows of which an earlier row has the key already; `None` where that is not known.
+    repeats: Option<Vec<u32>>,
 }
 
 impl FeatureBatch {
@@ -311,7 +311,7 @@ impl FeatureBatchBuilder {
             rows,
             reasons: self.reasons,
             summary,
-            rows_are_keys: key_of_id.is_none(),
+            repeats: repeats(key_of_id, self.keys.len()),
         }
     }
 
@@ -323,6 +323,20 @@ impl FeatureBatchBuilder {
         });
         u32::try_from(number).unwrap_or(u32::MAX)
     }
+}
+
+/// Rows of which an earlier row has the key, told by keys that are numbered in the order of their first rows.
+fn repeats(key_of_id: Option<&[u32]>, keys: usize) -> Option<Vec<u32>> {
+    let (mut next, mut repeats) = (0, Vec::new());
+    for (row, key) in (0..).zip(key_of_id.unwrap_or_default()) {
+        if *key == next {
+            next += 1;
+        } else {
+            repeats.push(row);
+        }
+    }
+    // Otherwise they are numbered in another way, or keys have no row.
+    (key_of_id.is_none() || next as usize == keys).then_some(repeats)
 }
 
 mod counts;

@@ -136,7 +136,7 @@ fn word_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Counter => "counter",
         Kind::Gauge => "gauge",
-        Kind::Histogram(_) => "histogram",
+        Kind::Histogram(_) | Kind::NativeHistogram => "histogram",
         Kind::Recent => "summary",
     }
 }

@@ -1,6 +1,6 @@
 //! What there is in a batch, counted: values per feature, rows per reason.
 
-use super::{FeatureBatch, RowPlace, RowStatus, Span, UnavailableReason};
+use super::{FeatureBatch, ReplyBlock, RowPlace, Span, UnavailableReason};
 
 /// Cells that are looked at in one go: enough of them keep the processor's wide registers busy.
 const CELLS_AT_ONCE: usize = 64;
@@ -27,21 +27,43 @@ impl FeatureBatch {
             return;
         }
         let width = self.projection.len().max(1);
+        let rows_of = |block: &ReplyBlock| block.spans.len() / width;
         let read = self.len() - self.summary.unavailable;
-        let in_blocks: usize = self.blocks.iter().map(|block| block.spans.len() / width).sum();
-        // As many places as rows, and no place twice: it does not matter which row is where.
-        if self.rows_are_keys && read == in_blocks {
-            self.blocks.iter().for_each(|block| add_absent(&block.spans, width, counts));
-            return;
-        }
-        counts.iter_mut().for_each(|count| *count += missing);
-        for place in &self.rows {
-            let RowPlace::Read { block, row, status: RowStatus::Partial } = *place else { continue };
-            let start = row as usize * width;
+        let in_blocks: usize = self.blocks.iter().map(rows_of).sum();
+        self.blocks.iter().for_each(|block| add_absent(&block.spans, width, counts));
+        let absent =
+            |spans: &[Span], column: usize| u64::from(spans.get(column).is_some_and(|s| s.is_absent()));
+        let add_row = |counts: &mut [u64], block: u32, row: u32| {
             let spans =
-                self.blocks.get(block as usize).and_then(|block| block.spans.get(start..start + width));
-            for (count, span) in counts.iter_mut().zip(spans.unwrap_or_default()) {
-                *count += u64::from(span.is_absent());
+                self.blocks.get(block as usize).and_then(|block| block.spans.get(row as usize * width..));
+            let spans = spans.unwrap_or_default();
+            (0..).zip(counts).for_each(|(column, count)| *count += absent(spans, column));
+        };
+        // Where every place is that of a row, only rows that share the place of another one are missing in the sum.
+        if let Some(repeats) = &self.repeats {
+            let place = |row: &u32| match self.rows.get(*row as usize) {
+                Some(RowPlace::Read { block, row, .. }) => Some((*block, *row)),
+                Some(RowPlace::Unavailable { .. }) | None => None,
+            };
+            if read == in_blocks + repeats.iter().filter_map(place).count() {
+                repeats.iter().filter_map(place).for_each(|(block, row)| add_row(counts, block, row));
+                return;
+            }
+        }
+        // Otherwise each place is looked for: one that several rows share counts once more for each, one of no row not.
+        let mut seen: Vec<Vec<bool>> = self.blocks.iter().map(|block| vec![false; rows_of(block)]).collect();
+        for place in &self.rows {
+            let RowPlace::Read { block, row, .. } = *place else { continue };
+            let Some(seen) = seen.get_mut(block as usize).and_then(|seen| seen.get_mut(row as usize)) else {
+                continue;
+            };
+            if std::mem::replace(seen, true) {
+                add_row(counts, block, row);
+            }
+        }
+        for (block, seen) in self.blocks.iter().zip(&seen) {
+            for (spans, _) in block.spans.chunks_exact(width).zip(seen).filter(|(_, seen)| !**seen) {
+                (0..).zip(&mut *counts).for_each(|(column, count)| *count -= absent(spans, column));
             }
         }
     }

@@ -107,6 +107,7 @@ proptest::proptest! {
     fn absent_values_are_counted_wherever_they_lie(
         width in 1..80_usize,
         present in proptest::collection::vec(0..3_u8, 1..400),
+        keys in 1..60_usize,
         blocks in 1..4_usize,
         failed in proptest::collection::vec(0..40_u32, 0..3),
         asked in proptest::option::of(proptest::collection::vec(0..40_u32, 1..60)),
@@ -114,7 +115,6 @@ proptest::proptest! {
     ) {
         let features: Arc<[FeatureName]> =
             (0..width).map(|number| FeatureName::new(format!("f{number}")).unwrap()).collect();
-        let keys = present.len().div_ceil(width).min(40);
         let mut builder = FeatureBatchBuilder::new(keys, Arc::new(Projection::untyped(features)));
         let numbers: Vec<u32> = (0..u32::try_from(keys).unwrap()).collect();
         for some in numbers.chunks(keys.div_ceil(blocks)) {
@@ -126,8 +126,15 @@ proptest::proptest! {
             }
         }
         builder.fail(failed, &UnavailableReason::SlotUncovered);
+        // Any keys, or keys in order and some of them again.
+        let any = |asked: &[u32]| asked.iter().map(|key| numbers[*key as usize % keys]).collect();
+        let in_order_of = |asked: &[u32]| {
+            let again = asked.iter().cycle().map(|key| (key % 3 == 0).then_some(*key));
+            let keys = numbers.iter().zip(again);
+            keys.flat_map(|(key, again)| [Some(*key), again.map(|again| again % (key + 1))]).flatten().collect()
+        };
         let of_id: Option<Vec<u32>> =
-            asked.filter(|_| !in_order).map(|asked| asked.iter().map(|key| numbers[*key as usize % keys]).collect());
+            asked.as_deref().map(|asked| if in_order { in_order_of(asked) } else { any(asked) });
         let ids = (0..of_id.as_ref().map_or(keys, Vec::len)).map(|n| EntityId::new(format!("u{n}")).unwrap());
         let batch = builder.finish(ids.collect(), of_id.as_deref(), 1, &UnavailableReason::SlotUncovered);
         proptest::prop_assert_eq!(absent(&batch), absent_by_hand(&batch));
