@@ -17,7 +17,7 @@ use crate::support::{SOON, cluster, shared_cluster, unique_prefix, wait_until};
 const SHOWN_WITHIN: Duration = Duration::from_secs(3);
 
 /// What is shown only when it has happened.
-const RARE: [&str; 2] = [m::FALLBACK_KEYS.name, m::FEATURE_VALUES.name];
+const RARE: [&str; 1] = [m::FALLBACK_KEYS.name];
 
 async fn served(cluster: &LocalCluster, prefix: &str, config: &str) -> (Background, String) {
     let file = tempfile::NamedTempFile::new().unwrap();

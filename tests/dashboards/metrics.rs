@@ -12,6 +12,9 @@ const SHOWN_NOWHERE: &[(&str, &str)] = &[
     ("slotwise_read_duration_recent_seconds", "for curl; quantiles of processes can't be added up"),
     ("slotwise_shard_pipeline_duration_recent_seconds", "for curl; quantiles of processes can't be added up"),
     ("slotwise_http_request_duration_recent_seconds", "for curl; quantiles of processes can't be added up"),
+    ("slotwise_read_duration_native_seconds", "the twin of a classic one, and not in every build"),
+    ("slotwise_shard_pipeline_duration_native_seconds", "the twin of a classic one, and not in every build"),
+    ("slotwise_http_request_duration_native_seconds", "the twin of a classic one, and not in every build"),
 ];
 
 /// The labels in a legend or a text: `{{name}}`, `{{ $labels.name }}`.

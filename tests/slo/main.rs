@@ -3,19 +3,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
-mod panels;
+#[path = "../dashboards/files.rs"]
+mod files;
 mod prometheus;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use prometheus::Prometheus;
 use scene::Scene;
-use slotwise::metrics::{ALL, Buckets, Kind};
+use slotwise::metrics::Buckets;
+use support::page::Page;
 use support::{slotwise, wait_until};
 
 /// Until a fault has to show, with windows of a minute that fill first.
@@ -68,8 +69,10 @@ async fn every_panel_and_rule_works_and_two_faults_show_in_them() {
         alerts.iter().all(|alert| firing.iter().any(|name| name == alert))
     })
     .await;
-    assert_every_panel_has_data(&folder, &prometheus).await;
-    assert_every_metric_is_declared_and_scraped(&prometheus).await;
+    assert_every_panel_has_data(&prometheus).await;
+    let page = Page::of(&scene.server.address).await;
+    page.assert_declared();
+    assert_eq!(page.not_shown(), NEVER_SHOWN);
     assert_rules_evaluate(&prometheus).await;
     assert_faults_show(&scene, &prometheus).await;
 
@@ -134,45 +137,34 @@ async fn assert_rules_evaluate(prometheus: &Prometheus) {
 
 /// What may be without data while one shard stalls and a stream is paused, and why.
 const EMPTY: &[(&str, &str)] = &[];
+/// Without replicas nobody stands in.
+const NEVER_SHOWN: [&str; 1] = ["slotwise_fallback_keys_total"];
 
-async fn assert_every_panel_has_data(folder: &Path, prometheus: &Prometheus) {
+async fn assert_every_panel_has_data(prometheus: &Prometheus) {
     let mut empty = Vec::new();
-    let queries = panels::queries(folder);
-    println!("{} queries of panels", queries.len());
+    let queries = files::queries();
+    println!("{} queries of panels, variables and annotations", queries.len());
     for query in queries {
-        let found = prometheus.query(&query.expression).await;
-        let found = found.unwrap_or_else(|error| panic!("{}: {}: {error}", query.place, query.expression));
+        let expression = filled(&query.expr);
+        let found = prometheus.query(&expression).await;
+        let found = found.unwrap_or_else(|error| panic!("{}: {expression}: {error}", query.place));
         if found.is_empty() && !EMPTY.iter().any(|(place, _)| query.place == *place) {
-            empty.push(format!("{}: {}", query.place, query.expression));
+            empty.push(format!("{}: {expression}", query.place));
         }
     }
     assert!(empty.is_empty(), "without data:\n{}", empty.join("\n"));
 }
 
-/// What is scraped is declared, with these labels and no others; what is declared is scraped.
-async fn assert_every_metric_is_declared_and_scraped(prometheus: &Prometheus) {
-    let scraped = prometheus.series("{__name__=~\"slotwise_.+\"}").await;
-    let mut seen = BTreeSet::new();
-    for series in &scraped {
-        let series = series.as_object().unwrap();
-        let name = series["__name__"].as_str().unwrap();
-        let metric = ALL.iter().find(|metric| {
-            let suffixes: &[&str] = match metric.kind {
-                Kind::Histogram(_) => &["_bucket", "_sum", "_count"],
-                Kind::Recent => &["", "_sum", "_count"],
-                _ => &[""],
-            };
-            suffixes.iter().any(|suffix| name.strip_suffix(suffix) == Some(metric.name))
-        });
-        let metric = metric.unwrap_or_else(|| panic!("{name} is not declared"));
-        seen.insert(metric.name);
-        let own = ["__name__", "job", "instance", "le", "quantile"];
-        let labels: BTreeSet<&str> =
-            series.keys().map(String::as_str).filter(|label| !own.contains(label)).collect();
-        assert_eq!(labels, metric.labels.iter().copied().collect(), "{name}");
+/// The expression with all of everything for Grafana's variables.
+fn filled(expression: &str) -> String {
+    let mut parts = expression.split('$');
+    let mut text = parts.next().unwrap().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
+        text.push_str(".+");
+        text.push_str(&part[end..]);
     }
-    let never: Vec<&str> = ALL.iter().map(|metric| metric.name).filter(|name| !seen.contains(name)).collect();
-    assert_eq!(never, Vec::<&str>::new(), "declared, and never scraped");
+    text
 }
 
 /// The stalled shard is told from the others, and the paused stream from what is still written.

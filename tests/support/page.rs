@@ -91,9 +91,10 @@ impl Page {
         }
     }
 
-    /// The names that are declared and of which the page shows nothing.
+    /// The names that are declared and of which the page shows nothing. Native histograms are not for pages of text.
     pub(crate) fn not_shown(&self) -> Vec<&'static str> {
-        ALL.iter().map(|metric| metric.name).filter(|name| !self.types.contains_key(*name)).collect()
+        let text = ALL.iter().filter(|metric| metric.kind != Kind::NativeHistogram);
+        text.map(|metric| metric.name).filter(|name| !self.types.contains_key(*name)).collect()
     }
 }
 
