@@ -117,6 +117,7 @@ struct RawConfig {
     http: http::RawHttp,
     #[serde(default, deserialize_with = "table::only")]
     tracing: tracing::RawTracing,
+    #[serde(default, deserialize_with = "table::only")]
     metrics: metrics::RawMetrics,
     #[serde(default)]
     entity: Vec<entity::RawEntity>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::files::{alerts, dashboards, read};
+use crate::support::dashboards::{alerts, dashboards, read};
 
 const RUNBOOKS: &str = "docs/OPERATIONS.md";
 

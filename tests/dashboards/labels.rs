@@ -7,7 +7,7 @@ use promql_parser::parser::{
 };
 use slotwise::metrics::{ALL, Kind};
 
-use crate::files::{Rule, alerts, recorded};
+use crate::support::dashboards::{Rule, alerts, recorded};
 
 pub(crate) type Labels = BTreeSet<String>;
 

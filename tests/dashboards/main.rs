@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
 mod alerts;
-mod files;
+
 mod labels;
 mod metrics;
 mod panels;
+#[path = "../support/mod.rs"]
+mod support;

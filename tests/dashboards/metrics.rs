@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use slotwise::metrics::{ALL, Buckets};
 
-use crate::files::{alerts, queries, recorded};
 use crate::labels::Known;
+use crate::support::dashboards::{alerts, queries, recorded};
 
 /// Metrics that are in no panel and no rule, and why.
 const SHOWN_NOWHERE: &[(&str, &str)] = &[

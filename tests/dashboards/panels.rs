@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::files::{dashboards, panels};
+use crate::support::dashboards::{dashboards, panels};
 
 fn check(panel: &Value) -> Vec<&'static str> {
     let defaults = &panel["fieldConfig"]["defaults"];

@@ -36,7 +36,7 @@ async fn scene(entity: &str) -> FeatureStore {
     store
 }
 
-fn of<'l>(labels: &'l [[String; 3]; 4]) -> [(&'static str, Vec<&'l str>); 4] {
+fn of(labels: &[[String; 3]; 4]) -> [(&'static str, Vec<&str>); 4] {
     labels.each_ref().map(|labels| (VALUES, labels.iter().map(String::as_str).collect()))
 }
 

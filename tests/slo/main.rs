@@ -1,10 +1,9 @@
 //! What the on-call engineer would see: a real Prometheus scrapes a served engine under load, evaluates every panel and
 //! every rule that the program writes, and two faults show in them.
 
+#![allow(clippy::print_stdout, reason = "what was seen")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
-#[path = "../dashboards/files.rs"]
-mod files;
 mod prometheus;
 mod scene;
 #[path = "../support/mod.rs"]
@@ -17,7 +16,7 @@ use prometheus::Prometheus;
 use scene::Scene;
 use slotwise::metrics::Buckets;
 use support::page::Page;
-use support::{slotwise, wait_until};
+use support::{dashboards, slotwise, wait_until};
 
 /// Until a fault has to show, with windows of a minute that fill first.
 const SHOWN_WITHIN: Duration = Duration::from_secs(150);
@@ -142,7 +141,7 @@ const NEVER_SHOWN: [&str; 1] = ["slotwise_fallback_keys_total"];
 
 async fn assert_every_panel_has_data(prometheus: &Prometheus) {
     let mut empty = Vec::new();
-    let queries = files::queries();
+    let queries = dashboards::queries();
     println!("{} queries of panels, variables and annotations", queries.len());
     for query in queries {
         let expression = filled(&query.expr);

@@ -83,12 +83,6 @@ impl Prometheus {
         found.first().map(|(_, value)| *value).filter(|value| value.is_finite())
     }
 
-    /// The labels of every series of a metric that was scraped or recorded.
-    pub(crate) async fn series(&self, metric: &str) -> Vec<Value> {
-        let data = self.get("series", &[("match[]", metric)]).await.unwrap();
-        data.as_array().unwrap().clone()
-    }
-
     /// Every rule that it has: its name, its expression, and what went wrong in its last evaluation.
     pub(crate) async fn rules(&self) -> Vec<(String, String, Option<String>)> {
         let data = self.get("rules", &[]).await.unwrap();

@@ -7,6 +7,7 @@
 
 pub(crate) mod canary;
 pub(crate) mod certs;
+pub(crate) mod dashboards;
 pub(crate) mod features;
 pub(crate) mod page;
 pub(crate) mod proxy;
