@@ -14,11 +14,11 @@ use crate::support::served::Served;
 use crate::support::{cluster, slotwise};
 
 pub(crate) const PREFIX: &str = "fs:user:";
-pub(crate) const ENTITIES: usize = 200;
-const IDS_OF_BATCH: usize = 150;
+pub(crate) const ENTITIES: usize = 400;
+const IDS_OF_BATCH: usize = 350;
 /// The streaming feature, and how long a value of it lives.
 pub(crate) const STREAMING: &str = "tx_count_5m";
-const STREAMING_TTL_SECONDS: u64 = 8;
+const STREAMING_TTL_SECONDS: u64 = 10;
 /// Deadline of a read, well beyond the SLO's threshold.
 const TIMEOUT_MS: u64 = 250;
 
