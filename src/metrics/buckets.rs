@@ -7,8 +7,10 @@ pub enum Buckets {
     Latency,
     /// How many of something, from 1 to 100,000.
     Size,
-    /// Seconds, from 1 s to 7 days.
+    /// Seconds, from 1 s to a year.
     Ttl,
+    /// Parts of a whole, and some more than it.
+    Share,
 }
 
 impl Buckets {
@@ -25,9 +27,30 @@ impl Buckets {
                 20_000.0, 50_000.0, 100_000.0,
             ],
             Self::Ttl => &[
-                1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 180.0, 240.0, 300.0, 600.0, 1_800.0, 3_600.0, 21_600.0,
-                43_200.0, 86_400.0, 259_200.0, 604_800.0,
+                1.0,
+                5.0,
+                10.0,
+                30.0,
+                60.0,
+                120.0,
+                180.0,
+                240.0,
+                300.0,
+                600.0,
+                1_800.0,
+                3_600.0,
+                21_600.0,
+                43_200.0,
+                86_400.0,
+                259_200.0,
+                604_800.0,
+                2_592_000.0,
+                7_776_000.0,
+                31_536_000.0,
             ],
+            Self::Share => {
+                &[0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2.0, 5.0, 10.0]
+            }
         }
     }
 }
@@ -38,7 +61,7 @@ mod tests {
 
     #[test]
     fn bounds_grow_and_latencies_reach_from_50_us_to_10_s() {
-        for buckets in [Buckets::Latency, Buckets::Size, Buckets::Ttl] {
+        for buckets in [Buckets::Latency, Buckets::Size, Buckets::Ttl, Buckets::Share] {
             assert!(buckets.bounds().is_sorted_by(|a, b| a < b), "{buckets:?}");
         }
         let latency = Buckets::Latency.bounds();

@@ -5,8 +5,8 @@
 
 use super::{
     HEDGED_KEYS, HTTP_QUEUE_DURATION, HTTP_SHED, Kind, Metric, READ_DURATION, READ_DURATION_RECENT,
-    READ_ENTITIES, READ_FEATURES, READ_PHASE_DURATION, REDIRECTS, RETRIES, ROWS, ROWS_STALE,
-    ROWS_UNAVAILABLE, TOPOLOGY_REFRESHES, WRITE_DURATION, WRITES,
+    READ_ENTITIES, READ_FEATURES, READ_PHASE_DURATION, READS_CANCELLED, READS_UNAVAILABLE, REDIRECTS,
+    RETRIES, ROWS, ROWS_STALE, ROWS_UNAVAILABLE, TOPOLOGY_REFRESHES, WRITE_DURATION, WRITES,
 };
 
 const READS: &[&str] = &["batch", "single"];
@@ -19,7 +19,9 @@ const CLOSED: &[(&Metric, &[&[&str]])] = &[
     (&READ_ENTITIES, &[READS]),
     (&READ_FEATURES, &[READS]),
     (&READ_PHASE_DURATION, &[&["plan", "queue", "redis", "merge", "encode"]]),
-    (&ROWS, &[&["found", "partial", "missing", "unavailable"]]),
+    (&ROWS, &[READS, &["found", "partial", "missing", "unavailable"]]),
+    (&READS_UNAVAILABLE, &[READS]),
+    (&READS_CANCELLED, &[READS]),
     (
         &ROWS_UNAVAILABLE,
         &[&[

@@ -45,7 +45,7 @@ impl Metric {
     }
 }
 
-use Buckets::{Latency, Size, Ttl};
+use Buckets::{Latency, Share, Size, Ttl};
 use Kind::{Counter, Gauge, Histogram, NativeHistogram, Recent};
 
 macro_rules! metrics {
@@ -74,8 +74,12 @@ metrics! {
     /// shards are awaited), redis (all the rest); these four add up to the read's duration. And encode (writing the answer
     /// in its format, over HTTP), which comes after it.
     READ_PHASE_DURATION = "slotwise_read_phase_duration_seconds", Histogram(Latency), Seconds, ["phase"];
-    /// Rows of reads, by status: found, partial, missing, unavailable.
-    ROWS = "slotwise_rows_total", Counter, Count, ["status"];
+    /// Rows of reads, by kind of read (batch, single) and status: found, partial, missing, unavailable.
+    ROWS = "slotwise_rows_total", Counter, Count, ["kind", "status"];
+    /// Reads with at least one row that was unavailable, by kind: batch, single.
+    READS_UNAVAILABLE = "slotwise_reads_unavailable_total", Counter, Count, ["kind"];
+    /// Reads whose caller went away before the answer, by kind: batch, single. Nothing else is counted of them.
+    READS_CANCELLED = "slotwise_reads_cancelled_total", Counter, Count, ["kind"];
     /// Rows that were unavailable, by the kind of reason.
     ROWS_UNAVAILABLE = "slotwise_rows_unavailable_total", Counter, Count, ["reason"];
     /// Rows that a replica answered, from a copy that may be older.
@@ -126,6 +130,8 @@ metrics! {
     /// feature of the schema: the field's own TTL for streaming features, the key's for batch features. What is not there,
     /// or never expires, is left out.
     FEATURE_TTL_LEFT = "slotwise_feature_ttl_left_seconds", Histogram(Ttl), Seconds, ["entity", "feature"];
+    /// The same time as a share of the TTL that the schema says, by kind of entity and feature.
+    FEATURE_TTL_LEFT_RATIO = "slotwise_feature_ttl_left_ratio", Histogram(Share), Count, ["entity", "feature"];
     /// The TTL that a feature of the schema is written with where the write names none, by kind of entity and feature.
     FEATURE_TTL = "slotwise_feature_ttl_seconds", Gauge, Seconds, ["entity", "feature"];
 

@@ -1,4 +1,4 @@
-//! What the program counts and measures: [`declared`] says what there is, the other files count it.
+//! What the program counts and measures: `declared` says what there is, the other files count it.
 
 mod buckets;
 mod closed;

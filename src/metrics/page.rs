@@ -47,8 +47,12 @@ pub fn markdown() -> String {
         let _ = writeln!(page, "| `{name}` | {kind}, {unit} | {} | {help} |", labels.join(", "));
     }
     page.push_str("\n## Bounds of histograms\n\n");
-    for (buckets, name) in [(Buckets::Latency, "Durations"), (Buckets::Size, "Sizes"), (Buckets::Ttl, "TTLs")]
-    {
+    for (buckets, name) in [
+        (Buckets::Latency, "Durations"),
+        (Buckets::Size, "Sizes"),
+        (Buckets::Ttl, "TTLs"),
+        (Buckets::Share, "Shares"),
+    ] {
         let bounds: Vec<String> = buckets.bounds().iter().map(f64::to_string).collect();
         let _ = writeln!(page, "- {name}: {}", bounds.join(", "));
     }

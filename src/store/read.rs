@@ -33,7 +33,7 @@ impl FeatureStore {
     /// is read once and answered twice.
     ///
     /// `timeout` bounds the whole call (`None`: the store's default); rows that have no answer by then are
-    /// [`RowStatus::Unavailable`], with a reason. Errors only where the request itself is at fault; then nothing
+    /// [`RowStatus::Unavailable`](crate::model::RowStatus::Unavailable), with a reason. Errors only where the request itself is at fault; then nothing
     /// was sent.
     pub async fn batch_get_features(
         &self,

@@ -53,7 +53,7 @@ impl ReadMetrics {
             redis: phase("redis"),
             merge: phase("merge"),
             encode: phase("encode"),
-            rows: RowStatus::ALL.map(|status| counter(&declared::ROWS, [status.as_str()])),
+            rows: RowStatus::ALL.map(|status| counter(&declared::ROWS, ["batch", status.as_str()])),
             stale: counter(&declared::ROWS_STALE, []),
             unavailable: UnavailableReason::KINDS.map(|kind| counter(&declared::ROWS_UNAVAILABLE, [kind])),
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use prometheus::Prometheus;
 use scene::Scene;
+use serde_json::Value;
 use slotwise::metrics::Buckets;
 use support::page::Page;
 use support::{dashboards, slotwise, wait_until};
@@ -167,19 +168,39 @@ fn filled(expression: &str) -> String {
     text
 }
 
-/// The stalled shard is told from the others, and the paused stream from what is still written.
+/// What a panel shows: its first query, with all of everything.
+async fn shown(prometheus: &Prometheus, title: &str) -> Vec<(Value, f64)> {
+    let queries = dashboards::queries();
+    let query = queries
+        .iter()
+        .find(|query| query.place.ends_with(title))
+        .unwrap_or_else(|| panic!("no panel {title}"));
+    prometheus.query(&filled(&query.expr)).await.unwrap()
+}
+
+/// In the panels the stalled shard is told from the others, and the paused stream from what is still written.
 async fn assert_faults_show(scene: &Scene, prometheus: &Prometheus) {
     let victim = scene.cluster.nodes()[VICTIM].addr().to_string();
-    let down = prometheus.query("slotwise_shard_connected == 0").await.unwrap();
-    let shards: Vec<_> = down.iter().map(|(labels, _)| labels["shard"].as_str().unwrap()).collect();
-    assert_eq!(shards, [victim.as_str()]);
-    let slowest = "topk(1, histogram_quantile(0.99, sum by (shard, le) \
-        (rate(slotwise_shard_pipeline_duration_seconds_bucket{operation=\"read\"}[15s]))))";
-    assert_eq!(prometheus.query(slowest).await.unwrap()[0].0["shard"], victim.as_str());
-    let missing = "sum by (feature) (rate(slotwise_feature_values_total{outcome=\"missing\"}[15s])) > 0";
-    wait_until("the stream's values are missing, and no others", SHOWN_WITHIN, || async {
-        let missing = prometheus.query(missing).await.unwrap();
+    for (labels, answers) in shown(prometheus, "Does every primary answer?").await {
+        assert_eq!(answers < 1.0, labels["shard"] == victim.as_str(), "{labels}");
+    }
+    for title in ["Which shard is slow?", "Which shard brings no replies, and why?"] {
+        let by_shard = shown(prometheus, title).await;
+        let worst = by_shard.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert_eq!(worst.0["shard"], victim.as_str(), "{title} {by_shard:?}");
+    }
+    for slo in ["latency", "availability"] {
+        let met = shown(prometheus, &format!("Is the {slo} SLO met?")).await;
+        let objective = prometheus.value(&format!("slotwise:slo_{slo}_objective")).await.unwrap();
+        assert!(met.len() == 1 && met[0].1 < objective, "{slo}: {met:?}");
+    }
+    wait_until("values of the paused stream are missing, and of it alone", SHOWN_WITHIN, || async {
+        let missing = shown(prometheus, "How many values are missing?").await;
+        let missing: Vec<_> = missing.iter().filter(|(_, rate)| *rate > 0.0).collect();
         missing.len() == 1 && missing[0].0["feature"] == scene::STREAMING
     })
     .await;
+    let firing = shown(prometheus, "Which alerts are firing?").await;
+    let ours = |alert: &(Value, f64)| alert.0["alertname"].as_str().unwrap().starts_with("Slotwise");
+    assert!(firing.len() >= 4 && firing.iter().all(ours), "{firing:?}");
 }
