@@ -19,6 +19,7 @@ use crate::store::FeatureStore;
 
 use super::common::UsageError;
 use super::signals::Interrupted;
+use super::traces;
 
 /// What is said where a shutdown was cut short.
 const CUT_OFF: &str = "a second signal came; requests in flight were cut off";
@@ -89,6 +90,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     signals: &mut Interrupted,
 ) -> anyhow::Result<()> {
+    traces::warn_of_variable();
     let mut beside = JoinSet::new();
     watch(&mut beside, &store, &page, metrics);
     if let Some(tokens) = tokens.clone() {

@@ -1,8 +1,9 @@
 //! What `serve` and `demo` are told about the export of traces.
 
 use clap::Args;
+use url::Url;
 
-use crate::telemetry::{EXPORTED, TraceOptions, endpoint};
+use crate::telemetry::{EXPORTED, EndpointError, TraceOptions, endpoint};
 
 use super::common::{Common, UsageError};
 
@@ -18,23 +19,30 @@ pub(super) struct TraceArgs {
     otlp_endpoint: Option<String>,
 }
 
+/// The collector of the variable, where it is set and this program can export.
+fn from_env() -> Option<Result<Url, EndpointError>> {
+    let given = std::env::var(ENDPOINT_VARIABLE).ok()?;
+    (EXPORTED && !given.trim().is_empty()).then(|| endpoint(given.trim()))
+}
+
+/// Says so where the variable can't be used. Whoever sets it for every program of a machine does not ask of each that it
+/// can export there, so it is no error.
+pub(super) fn warn_of_variable() {
+    if let Some(Err(error)) = from_env() {
+        tracing::warn!(%error, variable = ENDPOINT_VARIABLE, "traces are not exported");
+    }
+}
+
 impl TraceArgs {
     /// How traces are exported, if they are.
     pub(super) fn options(&self, common: &Common) -> anyhow::Result<Option<TraceOptions>> {
         let config = common.settings()?.tracing;
-        // Whoever sets the variable for every program of a machine does not ask of each that it can export.
-        let from_env =
-            || std::env::var(ENDPOINT_VARIABLE).ok().filter(|value| EXPORTED && !value.trim().is_empty());
-        let given = match &self.otlp_endpoint {
-            Some(given) => Some(("--otlp-endpoint", given.clone())),
-            None => from_env().map(|given| (ENDPOINT_VARIABLE, given)),
-        };
-        let endpoint = match given {
-            Some((source, given)) => {
-                let usage = |error| UsageError(format!("{source}: {error}"));
+        let endpoint = match &self.otlp_endpoint {
+            Some(given) => {
+                let usage = |error| UsageError(format!("--otlp-endpoint: {error}"));
                 Some(endpoint(given.trim()).map_err(usage)?)
             }
-            None => config.otlp_endpoint,
+            None => from_env().and_then(Result::ok).or(config.otlp_endpoint),
         };
         Ok(endpoint.map(|endpoint| TraceOptions { endpoint, sample_ratio: config.sample_ratio }))
     }

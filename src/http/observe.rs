@@ -104,7 +104,8 @@ impl Drop for Seen {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
         let route = self.route();
-        self.requests.count(route, self.method, self.status, elapsed.as_secs_f64());
+        let answered = self.status != CLIENT_GONE;
+        self.requests.count(route, self.method, self.status, answered.then_some(elapsed.as_secs_f64()));
         let elapsed_ms = elapsed.as_secs_f64() * 1e3;
         macro_rules! line {
             ($level:ident) => {

@@ -12,8 +12,13 @@ use super::admission::{Admission, Room};
 use super::deadline::{Deadline, Timing};
 use super::error::ApiError;
 use super::health::{METRICS_CONTENT_TYPE, METRICS_PROTOBUF_CONTENT_TYPE};
+use super::observe::CLIENT_GONE;
 use super::options::HttpOptions;
 use super::tokens::Tokens;
+
+/// The routes that objectives are set for, and the statuses that count there.
+const READ_ROUTES: [(&str, &str); 2] = [("/v1/features/batch", "POST"), ("/v1/features/{id}", "GET")];
+const READ_STATUSES: [u16; 6] = [200, CLIENT_GONE, 500, 502, 503, 504];
 
 /// What handlers share. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -44,6 +49,10 @@ impl HttpState {
         tokens: Option<Tokens>,
     ) -> Self {
         let admission = Admission::new(&options);
+        let requests = HttpRequests::default();
+        for (route, method) in READ_ROUTES {
+            requests.show(route, method, &READ_STATUSES);
+        }
         Self(Arc::new(Shared {
             store,
             metrics,
@@ -51,7 +60,7 @@ impl HttpState {
             options,
             tokens,
             admission,
-            requests: Arc::default(),
+            requests: Arc::new(requests),
             shutting_down: AtomicBool::new(false),
         }))
     }

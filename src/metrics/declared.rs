@@ -143,7 +143,8 @@ metrics! {
 
     /// HTTP requests, by route, method and status.
     HTTP_REQUESTS = "slotwise_http_requests_total", Counter, Count, ["route", "method", "status"];
-    /// Time from an HTTP request's arrival to its answer, by route and method.
+    /// Time from an HTTP request's arrival to its answer, by route and method. Requests whose client went away before
+    /// (status 499) are not in it.
     HTTP_DURATION = "slotwise_http_request_duration_seconds", Histogram(Latency), Seconds, ["route", "method"];
     /// Quantiles of the last minute of the time from an HTTP request's arrival to its answer, by route and method.
     HTTP_DURATION_RECENT = "slotwise_http_request_duration_recent_seconds", Recent, Seconds, ["route", "method"];

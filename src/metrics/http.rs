@@ -41,8 +41,19 @@ impl Equivalent<Kept> for Labels<'_> {
 }
 
 impl HttpRequests {
-    /// Counts one request. `route` is the pattern that matched, never the path.
-    pub fn count(&self, route: &str, method: &str, status: u16, seconds: f64) {
+    /// Shows a route with 0 for each of these statuses, so that rates see the first request that ends with one.
+    pub fn show(&self, route: &str, method: &str, statuses: &[u16]) {
+        for status in statuses {
+            let labels = Labels { route, method, status: *status };
+            let handles = Handles::new(labels);
+            handles.requests.increment(0);
+            self.0.write().unwrap_or_else(PoisonError::into_inner).insert(Kept::new(labels), handles);
+        }
+    }
+
+    /// Counts one request. `route` is the pattern that matched, never the path; `seconds` from its arrival to its answer,
+    /// where it got one.
+    pub fn count(&self, route: &str, method: &str, status: u16, seconds: Option<f64>) {
         let labels = Labels { route, method, status };
         // A panic elsewhere leaves the map whole.
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -71,9 +82,11 @@ impl Handles {
         }
     }
 
-    fn count(&self, seconds: f64) {
+    fn count(&self, seconds: Option<f64>) {
         self.requests.increment(1);
-        self.duration.record(seconds);
-        self.recent.record(seconds);
+        if let Some(seconds) = seconds {
+            self.duration.record(seconds);
+            self.recent.record(seconds);
+        }
     }
 }
