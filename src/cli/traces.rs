@@ -21,8 +21,11 @@ pub(super) struct TraceArgs {
 
 /// The collector of the variable, where it is set and this program can export.
 fn from_env() -> Option<Result<Url, EndpointError>> {
-    let given = std::env::var(ENDPOINT_VARIABLE).ok()?;
-    (EXPORTED && !given.trim().is_empty()).then(|| endpoint(given.trim()))
+    variable().filter(|_| EXPORTED).map(|given| endpoint(given.trim()))
+}
+
+fn variable() -> Option<String> {
+    std::env::var(ENDPOINT_VARIABLE).ok().filter(|given| !given.trim().is_empty())
 }
 
 /// Says so where the variable can't be used. Whoever sets it for every program of a machine does not ask of each that it
@@ -30,6 +33,11 @@ fn from_env() -> Option<Result<Url, EndpointError>> {
 pub(super) fn warn_of_variable() {
     if let Some(Err(error)) = from_env() {
         tracing::warn!(%error, variable = ENDPOINT_VARIABLE, "traces are not exported");
+    } else if !EXPORTED && variable().is_some() {
+        tracing::info!(
+            variable = ENDPOINT_VARIABLE,
+            "traces are not exported: built without the feature otlp"
+        );
     }
 }
 

@@ -106,7 +106,8 @@ impl Drop for Seen {
         let route = self.route();
         let answered = self.status != CLIENT_GONE;
         self.requests.count(route, self.method, self.status, answered.then_some(elapsed.as_secs_f64()));
-        let elapsed_ms = elapsed.as_secs_f64() * 1e3;
+        // To the microsecond.
+        let elapsed_ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3;
         macro_rules! line {
             ($level:ident) => {
                 // It has the ids itself, at its top.
@@ -115,7 +116,7 @@ impl Drop for Seen {
                     method = self.method,
                     route,
                     status = self.status,
-                    code = self.code,
+                    code = (!self.code.is_empty()).then_some(self.code),
                     caller = self.caller.as_ref().map(|caller| &*caller.name),
                     elapsed_ms,
                     request_id = self.id.as_str(),
