@@ -4,7 +4,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../dashboards/rules"
 folder="$(../../scripts/prometheus.sh)"
-told="$("$folder/promtool" check rules ./*.yml && cd tests && "$folder/promtool" test rules ./*.yml)" || {
+told="$("$folder/promtool" check rules ./*.yml && cd tests && printf '%s\0' ./*.yml | xargs -0 -n 1 -P 4 "$folder/promtool" test rules)" || {
   printf '%s\n' "$told"
   exit 1
 }

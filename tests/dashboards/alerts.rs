@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::dashboards::{alerts, dashboards, read};
+use crate::support::dashboards::{alerts, dashboards, names, read, recorded};
 
 const RUNBOOKS: &str = "docs/OPERATIONS.md";
 
@@ -37,12 +37,24 @@ fn every_alert_says_what_it_is_and_where_to_look() {
 
 #[test]
 fn every_alert_is_tried_by_promtool() {
-    let tests: String = ["latency", "availability", "cluster", "features"]
-        .map(|name| read(&format!("dashboards/rules/tests/{name}.yml")))
-        .concat();
+    let folder = "dashboards/rules/tests";
+    let tests: String =
+        names(folder, ".yml").iter().map(|name| read(&format!("{folder}/{name}"))).collect();
     for rule in alerts() {
         let firing = tests.contains(&format!("{{alertname=\"{}\"", rule.name))
             || tests.contains(&format!("alertname: {}\n", rule.name));
         assert!(firing, "{} fires in no test", rule.name);
     }
+}
+
+#[test]
+fn every_target_that_is_not_recorded_is_told() {
+    let unmeasured = alerts().into_iter().find(|rule| rule.name == "SlotwiseSloUnmeasured").unwrap().expr;
+    let targets = read("dashboards/rules/targets.yml");
+    let targets = recorded().into_iter().filter(|rule| targets.contains(&format!("record: {}\n", rule.name)));
+    let forgotten: Vec<String> = targets
+        .map(|rule| rule.name)
+        .filter(|name| !unmeasured.contains(&format!("absent({name})")))
+        .collect();
+    assert_eq!(forgotten, Vec::<String>::new());
 }

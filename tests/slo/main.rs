@@ -138,7 +138,7 @@ async fn assert_rules_evaluate(prometheus: &Prometheus) {
 /// What may be without data while one shard stalls and a stream is paused, and why.
 const EMPTY: [(&str, &str); 2] = [
     ("slotwise_fallback_keys_total", "without replicas nobody stands in"),
-    ("slotwise:feature_present:ratio2h", "begins ten minutes after the first scrape"),
+    ("slotwise:feature_present:ratio7d", "begins ten minutes after the first scrape"),
 ];
 
 async fn assert_every_panel_has_data(prometheus: &Prometheus) {

@@ -11,7 +11,8 @@ pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn names(folder: &str, extension: &str) -> Vec<String> {
+/// The files of a folder whose names end like this.
+pub(crate) fn names(folder: &str, extension: &str) -> Vec<String> {
     let entries = fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| name.ends_with(extension)).collect();
