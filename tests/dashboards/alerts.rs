@@ -38,8 +38,7 @@ fn every_alert_says_what_it_is_and_where_to_look() {
 #[test]
 fn every_alert_is_tried_by_promtool() {
     let folder = "dashboards/rules/tests";
-    let tests: String =
-        names(folder, ".yml").iter().map(|name| read(&format!("{folder}/{name}"))).collect();
+    let tests: String = names(folder, ".yml").iter().map(|name| read(&format!("{folder}/{name}"))).collect();
     for rule in alerts() {
         let firing = tests.contains(&format!("{{alertname=\"{}\"", rule.name))
             || tests.contains(&format!("alertname: {}\n", rule.name));

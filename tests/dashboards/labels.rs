@@ -210,7 +210,7 @@ fn what_is_not_there_is_seen() {
     let cases = [
         ("slotwise_bogus_total", "neither declared"),
         ("slotwise_rows_total{shard=\"a\"}", "\"shard\""),
-        ("sum by (status, kind) (rate(slotwise_rows_total[5m]))", "\"kind\""),
+        ("sum by (status, shard) (rate(slotwise_rows_total[5m]))", "\"shard\""),
         ("sum by (job) (slotwise_topology_age_seconds) * on (instance) up", "\"instance\""),
         ("slotwise_read_duration_seconds", "neither declared"),
         ("sum without (le) (slotwise_read_duration_seconds_count)", "\"le\""),
