@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::config::{HttpConfig, MetricsConfig};
 use crate::http::{self, HttpError, HttpOptions, HttpState, Tokens};
@@ -111,16 +111,28 @@ fn watch(beside: &mut JoinSet<()>, store: &FeatureStore, page: &MetricsPage, con
     beside.spawn(async move { shards.keep_watching_shards().await });
     let (sampled, every) = (store.clone(), config.ttl_sample_interval);
     beside.spawn(async move { sampled.keep_sampling_ttls(every).await });
-    let page = page.clone();
-    beside.spawn(async move {
-        let mut ticks = interval(UPKEEP_INTERVAL);
-        loop {
-            ticks.tick().await;
-            // A tenth of a second where there were some 300,000 samples: too long for a thread that serves.
-            let page = page.clone();
-            let _ = spawn_blocking(move || page.upkeep()).await;
+    beside.spawn(keep_up(page.clone()));
+}
+
+/// Folds samples in, for as long as it is polled.
+async fn keep_up(page: MetricsPage) {
+    let mut ticks = interval(UPKEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        ticks.tick().await;
+        // A tenth of a second where there were some 300,000 samples: too long for a thread that serves.
+        let page = page.clone();
+        match spawn_blocking(move || page.upkeep()).await {
+            Ok(()) => failing = false,
+            // Once, not every second: it goes on, and may work again.
+            Err(why) if !failing => {
+                failing = true;
+                tracing::error!(%why, "samples of metrics are not folded in, and memory grows");
+            }
+            Err(_) => {}
         }
-    });
+    }
 }
 
 /// Runs until a signal comes. After SIGTERM the server goes on for a while and says that it stops, so that nobody sends

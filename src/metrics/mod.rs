@@ -17,7 +17,7 @@ pub use http::HttpRequests;
 pub use page::markdown;
 pub use process::observe_process;
 pub use recorder::{MetricsError, MetricsPage, UPKEEP_INTERVAL, install};
-pub use shard::ShardMetrics;
+pub use shard::{ShardLabels, ShardMetrics};
 
 use std::time::Duration;
 

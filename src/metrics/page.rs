@@ -14,13 +14,19 @@ Made from `src/metrics/declared.rs`: `UPDATE_DOCS=1 cargo test --lib docs_are_up
 `GET /metrics` shows them in Prometheus' text format. Native histograms are only there in a program that was built with the
 feature `native-histograms`, and only in protobuf (see [TRACING.md](TRACING.md)). Units are base units; labels are closed sets, node addresses,
 patterns of routes and names of the schema, never ids. Metrics whose name ends in `_recent_seconds` are quantiles of this
-process's own last minute, for `curl`; they can't be added up over processes, histograms can. What has closed sets of label
-values is shown with 0 from the start.
+process's own last minute, for `curl`; they can't be added up over processes, histograms can. After a minute without samples
+text has no quantiles of them, only their sum and count (protobuf shows 0). What has closed sets of label values is shown
+with 0 from the start.
+
+Metrics name 4,096 nodes in the life of a process, those that have left included. Further ones are counted together, as
+`shard=\"other\"`, and have no `slotwise_shard_connected` nor `slotwise_shard_slots`. They show 256 features of a kind of entity,
+the first by name. Each limit that is met is logged once.
 
 What is shown of shards comes from one ping a second of each server to each primary. TTLs are sampled: every `ttl_sample_interval_ms` (1 s;
 `[metrics]` of the config, 0 for never) two commands, `TTL` and `HTTL`, for each of 8 entities of a kind at most that were
 just read, in one pipeline to a shard; so a kind costs the whole cluster 16 commands a second of each server at most, and nothing while
-nobody reads it. Shown are 256 features of a kind, the first by name. A sample that does not come within 250 ms is dropped.
+nobody reads it. A sample that does not come within 250 ms is dropped. Samples have a connection of their own to each primary, so
+that they neither wait for writes nor disturb them.
 
 | metric | kind | labels | what it says |
 |---|---|---|---|

@@ -29,7 +29,7 @@ pub struct MetricsPage(PrometheusHandle);
 impl MetricsPage {
     /// The page in Prometheus' text format. Takes milliseconds where there are many series: not for a thread that serves.
     pub fn render(&self) -> String {
-        let mut page = self.0.render();
+        let mut page = without_empty_quantiles(&self.0.render());
         for metric in ALL.iter().filter(|metric| metric.counts_fractions()) {
             let wrong = format!("# TYPE {} gauge\n", metric.name);
             if let Some(at) = page.find(&wrong) {
@@ -53,6 +53,19 @@ impl MetricsPage {
     pub fn upkeep(&self) {
         self.0.run_upkeep();
     }
+}
+
+/// The page without the quantiles of minutes in which there was nothing: the recorder shows them as 0, and nothing takes
+/// no time at all. Sums and counts stay.
+fn without_empty_quantiles(page: &str) -> String {
+    let is_recent = |name: &str| ALL.iter().any(|metric| metric.kind == Kind::Recent && metric.name == name);
+    let is_empty = |line: &&str| {
+        let (Some(series), Some((name, _))) = (line.strip_suffix("\"} 0\n"), line.split_once('{')) else {
+            return false;
+        };
+        series.contains("quantile=\"") && is_recent(name)
+    };
+    page.split_inclusive('\n').filter(|line| !is_empty(line)).collect()
 }
 
 /// Installs the process's recorder and describes every metric. Errors where there is one already.
@@ -83,4 +96,32 @@ pub fn install() -> Result<MetricsPage, MetricsError> {
     }
     closed::register();
     Ok(MetricsPage(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+    use crate::metrics::{HTTP_QUEUE_DURATION, READ_DURATION_RECENT, histogram};
+
+    #[test]
+    fn a_minute_without_samples_has_no_quantiles() {
+        let recorder = PrometheusBuilder::new().set_quantiles(&QUANTILES).unwrap().build_recorder();
+        let page = MetricsPage(recorder.handle());
+        ::metrics::with_local_recorder(&recorder, || {
+            drop(histogram(&READ_DURATION_RECENT, ["batch"]));
+            histogram(&READ_DURATION_RECENT, ["single"]).record(0.25);
+            // Of another kind, and 0 is what it was.
+            histogram(&HTTP_QUEUE_DURATION, []).record(0.0);
+        });
+        let shown = page.render();
+        let quantiles = |kind: &str| shown.matches(&format!("{{kind=\"{kind}\",quantile=")).count();
+        assert_eq!((quantiles("batch"), quantiles("single")), (0, QUANTILES.len()), "{shown}");
+        for line in ["sum{kind=\"batch\"} 0", "count{kind=\"batch\"} 0", "count{kind=\"single\"} 1"] {
+            let line = format!("{}_{line}", READ_DURATION_RECENT.name);
+            assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
+        }
+        assert!(shown.contains(&format!("{}{{quantile=\"0.5\"}} 0\n", HTTP_QUEUE_DURATION.name)), "{shown}");
+    }
 }

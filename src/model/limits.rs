@@ -179,8 +179,6 @@ pub const SHARD_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub const SHARD_WATCH_TIMEOUT: Duration = Duration::from_millis(500);
 /// Primaries that are asked at once.
 pub const SHARD_WATCH_AT_ONCE: usize = 64;
-/// Primaries that are shown, those that have left included; further ones are not.
-pub const SHARDS_SHOWN_MAX: usize = 4_096;
 /// Default: time between two samples of TTLs.
 pub const TTL_SAMPLE_INTERVAL: Duration = Duration::from_millis(1_000);
 /// Shortest time between them that the config allows.
@@ -191,7 +189,7 @@ pub const TTL_SAMPLE_IDS_MAX: usize = 8;
 pub const TTL_SAMPLE_IDS_PER_READ_MAX: usize = 2;
 /// Rows of a read that are looked at to find them.
 pub const TTL_SAMPLE_ROWS_LOOKED_MAX: usize = 8;
-/// Features of a kind whose TTLs are shown, the first by name: each is a histogram.
-pub const TTL_SAMPLE_FEATURES_MAX: usize = 256;
+/// Features of a kind that metrics show, the first by name: each is several series.
+pub const FEATURES_SHOWN_MAX: usize = 256;
 /// Time that a shard has to answer a sample; without an answer there is none.
 pub const TTL_SAMPLE_TIMEOUT: Duration = Duration::from_millis(250);

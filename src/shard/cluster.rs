@@ -98,6 +98,8 @@ pub struct Cluster {
     confirmed: NodeLinks,
     /// Reads of replicas.
     replicas: NodeLinks,
+    /// What nobody depends on: unanswered, it costs no other purpose its connection.
+    aside: NodeLinks,
 }
 
 impl Cluster {
@@ -120,6 +122,7 @@ impl Cluster {
             commands: NodeLinks::new(settings.clone(), Role::Primary),
             confirmed: NodeLinks::new(settings.clone(), Role::Primary),
             replicas: NodeLinks::new(settings.clone(), Role::Replica),
+            aside: NodeLinks::new(settings.clone(), Role::Primary),
             settings,
         }))
     }
@@ -166,39 +169,19 @@ impl Cluster {
         commands: impl IntoIterator<Item = Command>,
         confirm: Option<Confirm>,
     ) -> Result<Answer<Reply>, PipelineFault> {
-        let mut pipeline = Pipeline::new();
-        let asking = matches!(target, Target::Redirect { asking: true, .. });
-        let mut in_transaction = false;
-        // Places of the commands' own replies; those to `ASKING` are left out.
-        let mut places = Vec::new();
-        for command in commands {
-            // One `ASKING` holds for a whole transaction; inside it, it would be queued as one more command.
-            if asking && !in_transaction {
-                pipeline.add_command(redis::cmd("ASKING"));
-            }
-            in_transaction = asking && (command.is("MULTI") || (in_transaction && !command.is("EXEC")));
-            places.push(pipeline.len());
-            pipeline.add_command(command.into_inner());
-        }
-        if let Some(Confirm { replicas, within }) = confirm {
-            places.push(pipeline.len());
-            let within_ms = u64::try_from(within.as_millis().max(1)).unwrap_or(u64::MAX);
-            pipeline.add_command(redis::cmd("WAIT").arg(replicas).arg(within_ms).clone());
-        }
-        let sent = pipeline.len();
         let links = if confirm.is_some() { &self.confirmed } else { &self.commands };
-        let node = target.node().clone();
-        let mut values = links.link(&node).run(&pipeline).await?;
-        if values.len() != sent {
-            return Err(PipelineFault::protocol("wrong number of replies"));
-        }
-        let values = places.into_iter().map(|place| std::mem::take(&mut values[place]));
-        let sort = |value| match value {
-            Value::ServerError(error) => Err(KeyFault::new(&error, &node)),
-            value => Ok(Reply::from(value)),
-        };
-        let replies = values.map(sort).collect();
-        Ok(Answer { node, replies })
+        send_over(links, target, commands, confirm).await
+    }
+
+    /// The same for reads that may as well fail, over connections of their own: however a node treats them, neither
+    /// writes nor the search for the topology notice.
+    pub async fn send_aside(
+        &self,
+        node: &NodeAddr,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> Result<Answer<Reply>, PipelineFault> {
+        let target = Target::Redirect { node: node.clone(), asking: false };
+        send_over(&self.aside, &target, commands, None).await
     }
 
     /// Sends a pipeline as it is to the node that a read is to go to; brings a value or an error value per command.
@@ -210,6 +193,47 @@ impl Cluster {
         let links = if matches!(target, Target::Replica(_)) { &self.replicas } else { &self.commands };
         links.link(target.node()).run(pipeline).await
     }
+}
+
+/// Sends commands as one pipeline over one of the links.
+async fn send_over(
+    links: &NodeLinks,
+    target: &Target,
+    commands: impl IntoIterator<Item = Command>,
+    confirm: Option<Confirm>,
+) -> Result<Answer<Reply>, PipelineFault> {
+    let mut pipeline = Pipeline::new();
+    let asking = matches!(target, Target::Redirect { asking: true, .. });
+    let mut in_transaction = false;
+    // Places of the commands' own replies; those to `ASKING` are left out.
+    let mut places = Vec::new();
+    for command in commands {
+        // One `ASKING` holds for a whole transaction; inside it, it would be queued as one more command.
+        if asking && !in_transaction {
+            pipeline.add_command(redis::cmd("ASKING"));
+        }
+        in_transaction = asking && (command.is("MULTI") || (in_transaction && !command.is("EXEC")));
+        places.push(pipeline.len());
+        pipeline.add_command(command.into_inner());
+    }
+    if let Some(Confirm { replicas, within }) = confirm {
+        places.push(pipeline.len());
+        let within_ms = u64::try_from(within.as_millis().max(1)).unwrap_or(u64::MAX);
+        pipeline.add_command(redis::cmd("WAIT").arg(replicas).arg(within_ms).clone());
+    }
+    let sent = pipeline.len();
+    let node = target.node().clone();
+    let mut values = links.link(&node).run(&pipeline).await?;
+    if values.len() != sent {
+        return Err(PipelineFault::protocol("wrong number of replies"));
+    }
+    let values = places.into_iter().map(|place| std::mem::take(&mut values[place]));
+    let sort = |value| match value {
+        Value::ServerError(error) => Err(KeyFault::new(&error, &node)),
+        value => Ok(Reply::from(value)),
+    };
+    let replies = values.map(sort).collect();
+    Ok(Answer { node, replies })
 }
 
 impl std::fmt::Debug for Cluster {

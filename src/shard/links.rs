@@ -1,4 +1,4 @@
-//! Links to the nodes of a cluster, for one purpose: commands, reads of replicas, questions after the topology. Purposes
+//! Links to the nodes of a cluster, for one purpose: commands, reads of replicas, questions after the topology, samples. Purposes
 //! do not share connections, so that what waits in one of them holds up no other.
 //!
 //! Invariant: at most [`LINKS_MAX`] links.

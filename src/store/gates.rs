@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ahash::AHashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::metrics::{self, ShardMetrics};
+use crate::metrics::{self, ShardLabels, ShardMetrics};
 use crate::model::limits::AWAY_COMMANDS_MAX;
 use crate::shard::{FaultKind, InFlight};
 use crate::slot::NodeAddr;
@@ -120,7 +120,10 @@ impl Gate {
 
     /// So many keys of this primary are asked of a replica, as the primary does not answer.
     pub(super) fn fell_back(&self, keys: usize) {
-        let counter = || metrics::counter(&metrics::FALLBACK_KEYS, [&self.addr.to_string()]);
+        let counter = || {
+            let addr = self.addr.to_string();
+            metrics::counter(&metrics::FALLBACK_KEYS, [ShardLabels::of_process().label(&addr)])
+        };
         self.fallbacks.get_or_init(counter).increment(keys as u64);
     }
 

@@ -11,6 +11,7 @@ use crate::metrics::{self as declared, counter, histogram};
 use crate::model::{FeatureBatch, FeatureName, Projection, RowStatus, Schema, UnavailableReason};
 
 use super::FeatureStore;
+use super::watch::features_shown;
 
 /// What is counted of reads of all kinds of entity; looked up once.
 pub(super) struct ReadMetrics {
@@ -128,7 +129,8 @@ impl FeatureMetrics {
                 unparsable: outcome("unparsable"),
             }
         };
-        Self(schema.features().map(|feature| (feature.name.clone(), values(&feature.name))).collect())
+        let shown = features_shown(schema).into_iter();
+        Self(shown.map(|feature| (feature.name.clone(), values(&feature.name))).collect())
     }
 
     /// Counts the values that are there, and those that are not.

@@ -14,14 +14,15 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::metrics::{self as declared, gauge, histogram};
 use crate::model::limits::{
-    TTL_SAMPLE_FEATURES_MAX, TTL_SAMPLE_IDS_MAX, TTL_SAMPLE_IDS_PER_READ_MAX, TTL_SAMPLE_ROWS_LOOKED_MAX,
+    FEATURES_SHOWN_MAX, TTL_SAMPLE_IDS_MAX, TTL_SAMPLE_IDS_PER_READ_MAX, TTL_SAMPLE_ROWS_LOOKED_MAX,
     TTL_SAMPLE_TIMEOUT,
 };
 use crate::model::{EntityId, FeatureBatch, FeatureClass, FeatureName, FeatureSpec, RowStatus};
-use crate::shard::{Reply, Target};
+use crate::shard::Reply;
 use crate::slot::{NodeAddr, Slot};
 
 use super::inspect::{field_ttls_of, httl, key_ttl_of, ttl};
+use super::watch::features_shown;
 use super::{EntityOptions, FeatureStore};
 
 /// A few ids of one kind that were just read, for as long as somebody wants any.
@@ -78,8 +79,10 @@ struct Sampled {
 
 struct SampledFeature {
     class: FeatureClass,
-    /// Looked up when there is something to record.
-    left: OnceLock<Histogram>,
+    /// What it is written with.
+    ttl: Duration,
+    /// Time left, and its share; looked up when there is something to record.
+    left: OnceLock<[Histogram; 2]>,
 }
 
 impl FeatureStore {
@@ -100,25 +103,21 @@ impl FeatureStore {
     /// What is sampled of a kind; nothing where its schema names no features.
     fn sampled(&self, kind: &EntityOptions) -> Option<Sampled> {
         let store = self.entity(Some(&kind.name)).ok()?;
-        let mut specs: Vec<&FeatureSpec> = kind.schema.features().collect();
-        specs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        if specs.len() > TTL_SAMPLE_FEATURES_MAX {
-            tracing::warn!(entity = kind.name, max = TTL_SAMPLE_FEATURES_MAX, "metrics show fewer TTLs");
-            specs.truncate(TTL_SAMPLE_FEATURES_MAX);
+        let specs = features_shown(&kind.schema);
+        if specs.len() < kind.schema.features().count() {
+            tracing::warn!(entity = kind.name, max = FEATURES_SHOWN_MAX, "metrics do not show all features");
         }
-        for spec in &specs {
-            let seconds = match spec.class {
+        let feature = |spec: &&FeatureSpec| {
+            let ttl = Duration::from_secs(match spec.class {
                 FeatureClass::Batch => kind.batch_ttl_seconds,
                 FeatureClass::Streaming => store.streaming_ttl_seconds(&spec.name),
-            };
-            gauge(&declared::FEATURE_TTL, [&kind.name, spec.name.as_str()]).set(Duration::from_secs(seconds));
-        }
-        let feature = |spec: &&FeatureSpec| SampledFeature { class: spec.class, left: OnceLock::new() };
-        (!specs.is_empty()).then(|| Sampled {
-            store,
-            names: specs.iter().map(|spec| spec.name.clone()).collect(),
-            features: specs.iter().map(feature).collect(),
-        })
+            });
+            gauge(&declared::FEATURE_TTL, [&kind.name, spec.name.as_str()]).set(ttl);
+            SampledFeature { class: spec.class, ttl, left: OnceLock::new() }
+        };
+        let features: Vec<_> = specs.iter().map(feature).collect();
+        let names = specs.iter().map(|spec| spec.name.clone()).collect();
+        (!features.is_empty()).then(|| Sampled { store, names, features })
     }
 }
 
@@ -137,11 +136,11 @@ impl Sampled {
         join_all(by_node.into_iter().map(|(node, keys)| self.ask(node, keys))).await;
     }
 
-    /// One pipeline, past gates and retries: a sample that fails is no loss, and must cost nobody anything.
+    /// One pipeline, past gates and retries and over connections of its own: a sample that fails is no loss, and must
+    /// cost nobody anything.
     async fn ask(&self, node: &NodeAddr, keys: Vec<Vec<u8>>) {
         let commands: Vec<_> = keys.iter().flat_map(|key| [ttl(key), httl(key, &self.names)]).collect();
-        let target = Target::Redirect { node: node.clone(), asking: false };
-        let asking = self.store.engine.cluster.send(&target, commands, None);
+        let asking = self.store.engine.cluster.send_aside(node, commands);
         let answer = match timeout(TTL_SAMPLE_TIMEOUT, asking).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(why)) => return tracing::debug!(%node, %why, "no sample of TTLs"),
@@ -162,9 +161,19 @@ impl Sampled {
         let Ok(fields) = field_ttls_of(Some(fields), self.names.len()) else { return };
         for ((name, feature), field) in self.names.iter().zip(&self.features).zip(fields) {
             if let Some(left) = left(feature.class, key, field) {
-                let labels = || [self.store.options().name.as_str(), name.as_str()];
-                feature.left.get_or_init(|| histogram(&declared::FEATURE_TTL_LEFT, labels())).record(left);
+                feature.record(left, [&self.store.options().name, name.as_str()]);
             }
+        }
+    }
+}
+
+impl SampledFeature {
+    fn record(&self, left: Duration, labels: [&str; 2]) {
+        let both = [&declared::FEATURE_TTL_LEFT, &declared::FEATURE_TTL_LEFT_RATIO];
+        let [time, ratio] = self.left.get_or_init(|| both.map(|metric| histogram(metric, labels)));
+        time.record(left);
+        if !self.ttl.is_zero() {
+            ratio.record(left.div_duration_f64(self.ttl));
         }
     }
 }

@@ -1,25 +1,24 @@
 //! What the server shows of the cluster while nobody asks: which primaries answer, what they own, how old the topology is.
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use futures::stream::{self, StreamExt};
 use metrics::Gauge;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::metrics::{self as declared, gauge};
+use crate::metrics::{self as declared, ShardLabels, gauge};
 use crate::model::limits::{
-    SHARD_WATCH_AT_ONCE, SHARD_WATCH_INTERVAL, SHARD_WATCH_TIMEOUT, SHARDS_SHOWN_MAX,
+    FEATURES_SHOWN_MAX, SHARD_WATCH_AT_ONCE, SHARD_WATCH_INTERVAL, SHARD_WATCH_TIMEOUT,
 };
+use crate::model::{FeatureSpec, Schema};
 use crate::slot::{NodeAddr, Topology};
 
 use super::FeatureStore;
 
-/// What is shown of every primary that there was.
-///
-/// Invariant: at most [`SHARDS_SHOWN_MAX`] of them.
-#[derive(Default)]
-struct Shown {
+/// What is shown of every primary that there was and that has a label of its own: of several at once, neither would say
+/// anything.
+struct Shown<'a> {
+    labels: &'a ShardLabels,
     shards: AHashMap<NodeAddr, ShownShard>,
-    is_full: bool,
 }
 
 struct ShownShard {
@@ -31,7 +30,7 @@ impl FeatureStore {
     /// Pings every primary once a second and shows whether it answers, for as long as it is polled. For a server: one of
     /// these to a process.
     pub async fn keep_watching_shards(&self) {
-        let mut shown = Shown::default();
+        let mut shown = Shown::new(ShardLabels::of_process());
         let mut ticks = interval(SHARD_WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -59,7 +58,19 @@ impl FeatureStore {
     }
 }
 
-impl Shown {
+/// The features of a kind that metrics show: the first by name.
+pub(super) fn features_shown(schema: &Schema) -> Vec<&FeatureSpec> {
+    let mut features: Vec<&FeatureSpec> = schema.features().collect();
+    features.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    features.truncate(FEATURES_SHOWN_MAX);
+    features
+}
+
+impl<'a> Shown<'a> {
+    fn new(labels: &'a ShardLabels) -> Self {
+        Self { labels, shards: AHashMap::new() }
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "there are 16,384 slots")]
     fn show_slots(&mut self, topology: &Topology) {
         for shard in topology.shards() {
@@ -67,8 +78,9 @@ impl Shown {
                 shown.slots.set(shard.slot_count() as f64);
             }
         }
+        let primaries: AHashSet<&NodeAddr> = topology.shards().iter().map(|shard| &shard.primary).collect();
         for (node, shown) in &self.shards {
-            if !topology.shards().iter().any(|shard| shard.primary == *node) {
+            if !primaries.contains(node) {
                 shown.slots.set(0.0);
                 shown.connected.set(0.0);
             }
@@ -83,14 +95,10 @@ impl Shown {
 
     fn shard(&mut self, primary: &NodeAddr) -> Option<&ShownShard> {
         if !self.shards.contains_key(primary) {
-            if self.shards.len() >= SHARDS_SHOWN_MAX {
-                if !self.is_full {
-                    tracing::warn!(max = SHARDS_SHOWN_MAX, "metrics do not show further primaries");
-                }
-                self.is_full = true;
+            let label = primary.to_string();
+            if !self.labels.has_own(&label) {
                 return None;
             }
-            let label = primary.to_string();
             let of = |metric| gauge(metric, [&label]);
             let shown =
                 ShownShard { connected: of(&declared::SHARD_CONNECTED), slots: of(&declared::SHARD_SLOTS) };
@@ -105,6 +113,7 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
+    use crate::model::{FeatureClass, FeatureName, FeatureType};
     use crate::slot::{Shard, Slot};
 
     fn topology(shards: &[(u16, u16, u16)]) -> Topology {
@@ -122,7 +131,8 @@ mod tests {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
         metrics::with_local_recorder(&recorder, || {
-            let mut shown = Shown::default();
+            let labels = ShardLabels::new(3);
+            let mut shown = Shown::new(&labels);
             shown.show_slots(&topology(&[(1, 0, 99), (2, 100, 16_383)]));
             for port in [1, 2] {
                 shown.show_connected(&NodeAddr::new("h", port), true);
@@ -144,10 +154,29 @@ mod tests {
 
     #[test]
     fn the_series_are_bounded() {
-        let mut shown = Shown::default();
-        for port in 0..u16::try_from(SHARDS_SHOWN_MAX).unwrap() + 10 {
+        let labels = ShardLabels::new(2);
+        let mut shown = Shown::new(&labels);
+        for port in 0..10 {
             shown.show_connected(&NodeAddr::new("h", port), true);
         }
-        assert_eq!(shown.shards.len(), SHARDS_SHOWN_MAX);
+        assert_eq!(shown.shards.len(), 2);
+    }
+
+    #[test]
+    fn the_first_features_by_name_are_shown() {
+        let mut schema = Schema::default();
+        for number in (0..FEATURES_SHOWN_MAX + 9).rev() {
+            let feature = FeatureSpec {
+                name: FeatureName::new(format!("f{number:03}")).unwrap(),
+                feature_type: FeatureType::String,
+                class: FeatureClass::Batch,
+                ttl_seconds: None,
+                default: None,
+            };
+            schema.add_feature(feature).unwrap();
+        }
+        let shown = features_shown(&schema);
+        assert_eq!(shown.len(), FEATURES_SHOWN_MAX);
+        assert_eq!((shown[0].name.as_str(), shown[255].name.as_str()), ("f000", "f255"));
     }
 }

@@ -116,12 +116,16 @@ async fn everything_that_is_declared_is_shown_and_nothing_else() {
     })
     .await;
     let page = Page::of(&address).await;
-    let mean = |feature| {
-        let sum = format!("{}_sum", m::FEATURE_TTL_LEFT.name);
-        of(&page, &sum, feature).unwrap() / of(&page, &count, feature).unwrap()
+    let mean = |metric: m::Metric, feature| {
+        let of = |what| of(&page, &format!("{}_{what}", metric.name), feature).unwrap();
+        of("sum") / of("count")
     };
-    assert!((900.0..=1_000.0).contains(&mean("risk")), "{}", mean("risk"));
-    assert!((50.0..=100.0).contains(&mean("clicks")), "{}", mean("clicks"));
+    for (feature, left, ttl) in [("risk", 900.0..=1_000.0, 7_200.0), ("clicks", 50.0..=100.0, 120.0)] {
+        let seconds = mean(m::FEATURE_TTL_LEFT, feature);
+        assert!(left.contains(&seconds), "{feature}: {seconds}");
+        let ratio = mean(m::FEATURE_TTL_LEFT_RATIO, feature);
+        assert!((ratio * ttl - seconds).abs() < 1e-6, "{feature}: {ratio}");
+    }
     for feature in ["gone", "hot", "kept", "beside"] {
         assert_eq!(of(&page, &count, feature), None, "{feature}");
     }

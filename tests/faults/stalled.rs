@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use slotwise::model::RowStatus;
-use slotwise::model::limits::WRITE_TIMEOUT;
+use slotwise::model::limits::{LINK_SILENCE_MIN, LINK_UNANSWERED_MAX, WRITE_TIMEOUT};
+use slotwise::shard::{Cluster, Command, RedisSettings, Target};
 use slotwise::store::LoadOptions;
+use tokio::time::timeout;
 
 use super::{LATE_MAX, Scene, cluster};
 use crate::support::canary::Canary;
@@ -100,4 +102,29 @@ async fn a_load_during_a_stall_writes_the_rows_of_the_other_shards_and_rejects_t
     cluster.resume_node(1).unwrap();
     wait_until("reads are found again", SOON, || async { scene.read(1_000).await.summary().found == 600 })
         .await;
+}
+
+/// More than the requests in a row that a connection may leave unanswered.
+#[tokio::test]
+async fn what_is_sent_aside_to_a_stalled_shard_costs_writes_no_connection() {
+    let cluster = cluster().await;
+    let node = cluster.addrs()[0].clone();
+    let settings = RedisSettings::from_urls(cluster.urls().split(',')).unwrap();
+    let shards = Cluster::connect(settings).await.unwrap();
+    let who = || [Command::new("CLIENT").arg("ID")];
+    let target = Target::Redirect { node: node.clone(), asking: false };
+    let of_writes = async || shards.send(&target, who(), None).await.unwrap().replies;
+    let (writes, aside) = (of_writes().await, shards.send_aside(&node, who()).await.unwrap().replies);
+    assert_ne!(writes, aside);
+
+    cluster.pause_node(0).unwrap();
+    for _ in 0..2 * LINK_UNANSWERED_MAX {
+        assert!(timeout(2 * LINK_SILENCE_MIN, shards.send_aside(&node, who())).await.is_err());
+    }
+    cluster.resume_node(0).unwrap();
+    assert_eq!(of_writes().await, writes);
+    wait_until("it is their own that they cost", SOON, || async {
+        shards.send_aside(&node, who()).await.is_ok_and(|answer| answer.replies != aside)
+    })
+    .await;
 }
