@@ -69,10 +69,10 @@ metrics! {
     READ_ENTITIES = "slotwise_read_entities", Histogram(Size), Count, ["kind"];
     /// Features in a read, by kind: batch, single.
     READ_FEATURES = "slotwise_read_features", Histogram(Size), Count, ["kind"];
-    /// Where the time of a read of kind batch goes, by phase: plan (until every pipeline is under way), queue (the longest
-    /// time that one of its pipelines waited for a place at a shard), merge (putting answers together, also while other
-    /// shards are awaited), redis (all the rest); these four add up to the read's duration. And encode (writing the answer
-    /// in its format, over HTTP), which comes after it.
+    /// Where the time of a read of kind batch goes, by phase: plan (finding each key's shard), queue (the longest time that
+    /// one of its pipelines waited for a place at a shard), merge (putting answers together, also while other shards are
+    /// awaited), redis (the rest: requests encoded and sent, shards waited for, pauses before retries); these four add up
+    /// to the read's duration. And encode (writing the answer in its format, over HTTP), which comes after it.
     READ_PHASE_DURATION = "slotwise_read_phase_duration_seconds", Histogram(Latency), Seconds, ["phase"];
     /// Rows of reads, by kind of read (batch, single) and status: found, partial, missing, unavailable.
     ROWS = "slotwise_rows_total", Counter, Count, ["kind", "status"];
@@ -85,20 +85,23 @@ metrics! {
     /// Rows that a replica answered, from a copy that may be older.
     ROWS_STALE = "slotwise_rows_stale_possible_total", Counter, Count, [];
 
-    /// Time from sending a pipeline to a shard to its last reply, by shard and operation: read, write.
+    /// Time from sending a pipeline to a shard to its last reply, to its failure or, where it counts as a timeout, until it
+    /// was given up; by shard and operation: read, write, confirmed_write (with the wait for replicas), admin (looks at
+    /// single keys). One that was given up sooner, as its caller went away or another node was faster, is left out.
     PIPELINE_DURATION = "slotwise_shard_pipeline_duration_seconds", Histogram(Latency), Seconds, ["shard", "operation"];
-    /// Quantiles of the last minute of the time from sending a pipeline to a shard to its last reply, by shard and
-    /// operation: read, write.
+    /// Quantiles of the last minute of slotwise_shard_pipeline_duration_seconds, by shard and operation: read, write,
+    /// confirmed_write, admin.
     PIPELINE_DURATION_RECENT = "slotwise_shard_pipeline_duration_recent_seconds", Recent, Seconds, ["shard", "operation"];
     /// The same as slotwise_shard_pipeline_duration_seconds, as a native histogram.
     PIPELINE_DURATION_NATIVE = "slotwise_shard_pipeline_duration_native_seconds", NativeHistogram, Seconds, ["shard", "operation"];
-    /// Commands in a pipeline, by shard and operation: read, write. Its count is of pipelines, its sum of commands.
+    /// Commands in a pipeline, without ASKING, by shard and operation: read, write, confirmed_write, admin. Its count is of
+    /// pipelines, its sum of commands.
     PIPELINE_COMMANDS = "slotwise_shard_pipeline_commands", Histogram(Size), Count, ["shard", "operation"];
-    /// Pipelines in flight now, by shard and operation: read, write.
+    /// Pipelines in flight now, by shard and operation: read, write, confirmed_write, admin.
     PIPELINES_IN_FLIGHT = "slotwise_shard_pipelines_in_flight", Gauge, Count, ["shard", "operation"];
-    /// Pipelines that brought no replies, by shard, operation (read, write) and kind: timeout (no answer within the
-    /// response timeout, or until the deadline or another node took over), connection (not opened, or lost), refused (the
-    /// server refuses the login), protocol (an answer to something else).
+    /// Pipelines that brought no replies, by shard, operation (read, write, confirmed_write, admin) and kind: timeout (no
+    /// answer within the response timeout, or until the deadline or another node took over), connection (not opened, or
+    /// lost), refused (the server refuses the login), protocol (an answer to something else).
     SHARD_ERRORS = "slotwise_shard_errors_total", Counter, Count, ["shard", "operation", "kind"];
     /// 1 where the shard's primary answered a ping of this process within 0.5 s, a second ago at most; 0 where it did not,
     /// or has left.
@@ -135,8 +138,9 @@ metrics! {
     /// The TTL that a feature of the schema is written with where the write names none, by kind of entity and feature.
     FEATURE_TTL = "slotwise_feature_ttl_seconds", Gauge, Seconds, ["entity", "feature"];
 
-    /// Rows of writes, by kind (batch, streaming) and outcome: written, rejected (never sent, or refused by
-    /// the server), unknown (sent, and no answer came, or not enough replicas confirmed it).
+    /// Rows of writes, by kind (batch, streaming) and outcome: written, rejected (never sent, or refused by the server),
+    /// unknown (sent, and no answer came, only a part took effect, or not enough replicas confirmed it). Where the caller
+    /// went away, all rows that were being written together are unknown if any of them was sent, and rejected if none was.
     WRITES = "slotwise_written_rows_total", Counter, Count, ["kind", "outcome"];
     /// Time from a write's call to its outcome, by kind: batch (rows of a bulk load that are sent together), streaming.
     WRITE_DURATION = "slotwise_write_duration_seconds", Histogram(Latency), Seconds, ["kind"];

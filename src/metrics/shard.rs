@@ -74,7 +74,7 @@ pub struct ShardMetrics {
 }
 
 impl ShardMetrics {
-    /// The metrics of one shard, by its node's address, and operation (`read`, `write`). `faults`: the kinds there are.
+    /// The metrics of one shard, by its node's address, and operation (`read`, `write`, …). `faults`: the kinds there are.
     pub fn new(shard: &str, operation: &'static str, faults: &[&'static str]) -> Self {
         let shard = ShardLabels::of_process().label(shard);
         let labels = [shard, operation];
@@ -101,12 +101,14 @@ impl ShardMetrics {
         }
     }
 
-    /// It is over, with or without replies.
-    pub fn end(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        self.duration.record(seconds);
-        self.recent.record(seconds);
+    /// It is over. `took`: how long the node was waited for; nothing where that says nothing about the node.
+    pub fn end(&self, took: Option<Duration>) {
         self.in_flight.decrement(1.0);
+        if let Some(took) = took {
+            let seconds = took.as_secs_f64();
+            self.duration.record(seconds);
+            self.recent.record(seconds);
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub const PIPELINE_COMMANDS_MAX: usize = 512;
 pub const PIPELINE_BYTES_MAX: usize = 16 << 20;
 /// Default: commands in flight to one shard: four full pipelines.
 pub const SHARD_COMMANDS_IN_FLIGHT_MAX: usize = 4 * PIPELINE_COMMANDS_MAX;
+/// Commands in flight to one shard that only look at single keys; fewer where the limit above is lower.
+pub const ADMIN_COMMANDS_IN_FLIGHT_MAX: usize = 64;
 /// Times one key is sent within a request before its row is given up.
 pub const KEY_ATTEMPTS_MAX: u32 = 1_000;
 /// Redirects that one key follows at once; from then on it waits before it is planned again.

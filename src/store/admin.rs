@@ -15,6 +15,7 @@ use crate::slot::{KeySet, NodeAddr, SLOT_COUNT, Shard};
 use super::FeatureStore;
 use super::error::{RequestError, StoreError};
 use super::fan_out::Effect;
+use super::keyed::Commands;
 use super::options::ReadFrom;
 use super::scan::{Page, Scan};
 
@@ -168,10 +169,10 @@ impl FeatureStore {
     async fn unlink(&self, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
         let keys = KeySet::of_keys(keys).map_err(RequestError::from)?;
         let unlink = |key| vec![Command::new("UNLINK").arg(keys.key(key))];
+        let effect = Effect::SameTwice;
+        let commands = Commands { of: &unlink, count: &|_| 1, effect, confirm: None, sent: None };
         let mut deleted = 0;
-        for answer in
-            self.engine.run_commands(&keys, &unlink, 1, Effect::SameTwice, None, ADMIN_TIMEOUT).await
-        {
+        for answer in self.engine.run_commands(&keys, commands, ADMIN_TIMEOUT).await {
             deleted += answer?.iter().filter(|reply| reply.as_i64() == Some(1)).count() as u64;
         }
         Ok(deleted)

@@ -14,7 +14,6 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, debug_span};
 
-use crate::metrics;
 use crate::model::UnavailableReason;
 use crate::model::limits::{
     NODE_PATIENCE_MAX, RETRY_BACKOFF_MAX, RETRY_BACKOFF_MIN, SLOT_UNCOVERED_ATTEMPTS_MAX,
@@ -22,7 +21,7 @@ use crate::model::limits::{
 use crate::shard::{KeyFault, PipelineFault, ShardTransport, Target};
 use crate::slot::{KeyNumber, KeySet, NodeAddr, Plan, Shard};
 
-use super::gates::{Admission, Gates};
+use super::gates::{Admission, Gates, Redirect};
 use super::spans;
 
 /// What is done with the keys of one pipeline.
@@ -127,7 +126,7 @@ struct Unsettled {
     redirected: AHashMap<Target, Vec<KeyNumber>>,
     put_off: Vec<KeyNumber>,
     /// How many were answered with which kind of fault.
-    kinds: AHashMap<&'static str, u64>,
+    kinds: [u64; Redirect::ALL.len()],
 }
 
 struct Run<'a, O: ShardOperation, S> {
@@ -324,9 +323,7 @@ impl<'a, O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'a, O, S> {
                 self.sort_fault(*key, fault, target, &node, &mut unsettled);
             }
         }
-        for (kind, keys) in unsettled.kinds {
-            metrics::counter(&metrics::REDIRECTS, [kind]).increment(keys);
-        }
+        self.fan_out.gates.redirected(unsettled.kinds);
         for (target, keys) in unsettled.redirected {
             for keys in keys.chunks(self.fan_out.chunk_keys_max) {
                 self.send(target.clone(), keys.into());

@@ -26,6 +26,27 @@ pub(super) struct Gates {
     commands_max: usize,
     gates: Mutex<AHashMap<NodeAddr, Arc<Gate>>>,
     retries: ::metrics::Counter,
+    redirects: [::metrics::Counter; Redirect::ALL.len()],
+}
+
+/// Why a key is asked for again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Redirect {
+    Moved,
+    Ask,
+    NotReady,
+}
+
+impl Redirect {
+    pub(super) const ALL: [Self; 3] = [Self::Moved, Self::Ask, Self::NotReady];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Moved => "moved",
+            Self::Ask => "ask",
+            Self::NotReady => "not_ready",
+        }
+    }
 }
 
 /// One node's gate.
@@ -44,7 +65,7 @@ pub(super) struct Gate {
 /// A pipeline under way; ends when dropped.
 pub(super) struct Passage {
     gate: Arc<Gate>,
-    keys: usize,
+    commands: usize,
     started: Instant,
     /// After so long, a node that has not answered is taken for silent.
     patience: Duration,
@@ -59,6 +80,7 @@ impl Gates {
             commands_max: commands_max.clamp(1, Semaphore::MAX_PERMITS),
             gates: Mutex::default(),
             retries: metrics::counter(&metrics::RETRIES, []),
+            redirects: Redirect::ALL.map(|kind| metrics::counter(&metrics::REDIRECTS, [kind.as_str()])),
         }
     }
 
@@ -94,16 +116,25 @@ impl Gates {
             self.retries.increment(keys as u64);
         }
     }
+
+    /// So many keys were sent elsewhere or put off, by kind.
+    pub(super) fn redirected(&self, keys: [u64; Redirect::ALL.len()]) {
+        for (counter, keys) in self.redirects.iter().zip(keys) {
+            if keys > 0 {
+                counter.increment(keys);
+            }
+        }
+    }
 }
 
 impl Gate {
     /// Waits for places among the commands in flight; a pipeline that has more than there are takes all of them. The
     /// places are given back apart from the passage, when the node has nothing left to answer. Cancel-safe.
-    pub(super) async fn pass(self: Arc<Self>, keys: usize, deadline: Instant) -> (Passage, InFlight) {
-        let places = u32::try_from(keys.clamp(1, self.commands_max)).unwrap_or(u32::MAX);
+    pub(super) async fn pass(self: Arc<Self>, commands: usize, deadline: Instant) -> (Passage, InFlight) {
+        let places = u32::try_from(commands.clamp(1, self.commands_max)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let permit = Arc::clone(&self.permits).acquire_many_owned(places).await.ok();
-        self.passed(keys, permit, deadline)
+        self.passed(commands, permit, deadline)
     }
 
     /// A place among those who wait for a node that is away; `None` where they are enough.
@@ -129,15 +160,15 @@ impl Gate {
 
     fn passed(
         self: Arc<Self>,
-        keys: usize,
+        commands: usize,
         permit: Option<OwnedSemaphorePermit>,
         deadline: Instant,
     ) -> (Passage, InFlight) {
-        self.metrics.begin(keys);
+        self.metrics.begin(commands);
         let place = permit.map_or_else(InFlight::uncounted, InFlight::new);
         let started = Instant::now();
         let patience = patience(deadline.saturating_duration_since(started));
-        (Passage { gate: self, keys, started, patience, over: false }, place)
+        (Passage { gate: self, commands, started, patience, over: false }, place)
     }
 }
 
@@ -145,7 +176,7 @@ impl Passage {
     /// The node has answered.
     pub(super) fn answered(mut self) {
         self.over = true;
-        self.gate.health.answered(self.keys, self.started.elapsed());
+        self.gate.health.answered(self.commands, self.started.elapsed());
     }
 
     /// The pipeline brought no replies.
@@ -165,14 +196,16 @@ impl Drop for Passage {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         if !self.over {
-            self.gate.health.given_up(self.keys, took);
-            // A silent node brings no fault by itself. Whoever is dropped sooner was not waited for: its caller went
-            // away, or another node was faster.
-            if took >= self.patience {
-                self.gate.metrics.fault(FaultKind::Timeout.index());
-            }
+            self.gate.health.given_up(self.commands, took);
         }
-        self.gate.metrics.end(took);
+        // Whoever is dropped sooner was not waited for: its caller went away, or another node was faster. How long that
+        // took says nothing about this node.
+        let waited_for = self.over || took >= self.patience;
+        if waited_for && !self.over {
+            // A silent node brings no fault by itself.
+            self.gate.metrics.fault(FaultKind::Timeout.index());
+        }
+        self.gate.metrics.end(waited_for.then_some(took));
     }
 }
 
@@ -216,9 +249,9 @@ impl<'a> Admission<'a> {
     }
 
     /// Waits for places of a pipeline to a node. Cancel-safe.
-    pub(super) async fn pass(&self, node: &NodeAddr, keys: usize) -> (Passage, InFlight) {
+    pub(super) async fn pass(&self, node: &NodeAddr, commands: usize) -> (Passage, InFlight) {
         let wait = Wait { since: Instant::now(), longest: self.longest_wait };
-        let passed = self.gate(node).pass(keys, self.deadline).await;
+        let passed = self.gate(node).pass(commands, self.deadline).await;
         drop(wait);
         self.sent.store(true, Ordering::Relaxed);
         passed

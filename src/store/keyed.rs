@@ -1,6 +1,6 @@
 //! Commands that belong to keys: sent to the shard that owns each key, with redirects and the deadline seen to.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -17,25 +17,40 @@ use super::gates::Admission;
 /// What a key's commands brought: a reply for each, or why there is none.
 pub(super) type KeyReplies = Result<Vec<Reply>, UnavailableReason>;
 
+/// What is to be run.
+pub(super) struct Commands<'a> {
+    /// The commands of a key, in order.
+    pub(super) of: &'a (dyn Fn(KeyNumber) -> Vec<Command> + Sync),
+    /// How many they are: those of pipelines that wait for their turn are not made yet.
+    pub(super) count: &'a (dyn Fn(KeyNumber) -> usize + Sync),
+    pub(super) effect: Effect,
+    /// A key whose commands replicas did not confirm is refused.
+    pub(super) confirm: Option<Confirm>,
+    /// Is made true when the first pipeline is sent.
+    pub(super) sent: Option<&'a AtomicBool>,
+}
+
 impl Engine {
-    /// Runs `commands_of(key)` for every key, in order within a key; a key's commands share a pipeline. The
-    /// answer has one entry per key number. With `confirm`, a key whose commands replicas did not confirm is refused.
+    /// Runs the commands of every key; a key's commands share a pipeline. The answer has one entry per key number.
     pub(super) async fn run_commands(
         &self,
         keys: &KeySet,
-        commands_of: &(dyn Fn(KeyNumber) -> Vec<Command> + Sync),
-        commands_per_key: usize,
-        effect: Effect,
-        confirm: Option<Confirm>,
+        commands: Commands<'_>,
         timeout: Duration,
     ) -> Vec<KeyReplies> {
-        let operation = Commands { cluster: &self.cluster, commands_of, effect, confirm };
+        let count: usize = keys.numbers().map(commands.count).sum();
+        let gates = match (commands.effect, commands.confirm) {
+            (Effect::None, _) => &self.admin_gates,
+            (_, Some(_)) => &self.confirm_gates,
+            (_, None) => &self.write_gates,
+        };
+        let operation = KeyedCommands { cluster: &self.cluster, commands };
         let fan_out = FanOut {
             operation: &operation,
             transport: &*self.transport,
-            gates: if confirm.is_some() { &self.confirm_gates } else { &self.write_gates },
+            gates,
             keys,
-            chunk_keys_max: (self.options.pipeline_commands_max / commands_per_key.max(1)).max(1),
+            chunk_keys_max: (self.options.pipeline_commands_max * keys.len() / count.max(1)).max(1),
             deadline: Instant::now() + timeout,
             longest_wait: AtomicU64::new(0),
         };
@@ -71,22 +86,33 @@ impl Engine {
         effect: Effect,
         timeout: Duration,
     ) -> KeyReplies {
+        self.run_key_noting(key, commands, effect, timeout, None).await
+    }
+
+    /// The same; `sent` is made true when they are sent.
+    pub(super) async fn run_key_noting(
+        &self,
+        key: &[u8],
+        commands: Vec<Command>,
+        effect: Effect,
+        timeout: Duration,
+        sent: Option<&AtomicBool>,
+    ) -> KeyReplies {
         let too_large = |_| UnavailableReason::Refused("the key is too large".into());
         let keys = KeySet::of_keys(&[key]).map_err(too_large)?;
-        let mut results =
-            self.run_commands(&keys, &|_| commands.clone(), commands.len(), effect, None, timeout).await;
+        let (of, count) = (|_| commands.clone(), |_| commands.len());
+        let commands = Commands { of: &of, count: &count, effect, confirm: None, sent };
+        let mut results = self.run_commands(&keys, commands, timeout).await;
         results.pop().unwrap_or(Err(UnavailableReason::DeadlineExceeded(None)))
     }
 }
 
-struct Commands<'a> {
+struct KeyedCommands<'a> {
     cluster: &'a Cluster,
-    commands_of: &'a (dyn Fn(KeyNumber) -> Vec<Command> + Sync),
-    effect: Effect,
-    confirm: Option<Confirm>,
+    commands: Commands<'a>,
 }
 
-impl ShardOperation for Commands<'_> {
+impl ShardOperation for KeyedCommands<'_> {
     /// The replies of each key; `None` where one of its commands met a fault.
     type Output = Vec<Option<Vec<Reply>>>;
 
@@ -97,10 +123,16 @@ impl ShardOperation for Commands<'_> {
         admission: &'a Admission<'a>,
     ) -> BoxFuture<'a, Result<Outcome<Self::Output>, PipelineFault>> {
         Box::pin(async move {
-            let (passage, _place) = admission.pass(target.node(), keys.len()).await;
-            let commands: Vec<Vec<Command>> = keys.iter().map(|key| (self.commands_of)(*key)).collect();
+            let Commands { of, count, confirm, sent, .. } = &self.commands;
+            let waits = usize::from(confirm.is_some());
+            let count = keys.iter().map(|key| count(*key)).sum::<usize>() + waits;
+            let (passage, _place) = admission.pass(target.node(), count).await;
+            if let Some(sent) = sent {
+                sent.store(true, Ordering::Relaxed);
+            }
+            let commands: Vec<Vec<Command>> = keys.iter().map(|key| of(*key)).collect();
             let counts: Vec<usize> = commands.iter().map(Vec::len).collect();
-            let answer = self.cluster.send(target, commands.into_iter().flatten(), self.confirm).await;
+            let answer = self.cluster.send(target, commands.into_iter().flatten(), *confirm).await;
             let mut answer = match answer {
                 Ok(answer) => answer,
                 Err(fault) => {
@@ -109,7 +141,7 @@ impl ShardOperation for Commands<'_> {
                 }
             };
             passage.answered();
-            let confirmed = self.confirm.map(|confirm| confirmed(confirm, answer.replies.pop()));
+            let confirmed = confirm.map(|confirm| confirmed(confirm, answer.replies.pop()));
             let mut replies = answer.replies.into_iter();
             let mut output = Vec::with_capacity(keys.len());
             let mut faults = Vec::new();
@@ -128,7 +160,7 @@ impl ShardOperation for Commands<'_> {
     }
 
     fn effect(&self) -> Effect {
-        self.effect
+        self.commands.effect
     }
 }
 

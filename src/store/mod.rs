@@ -38,6 +38,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::time::timeout;
 
+use crate::model::limits::ADMIN_COMMANDS_IN_FLIGHT_MAX;
 use crate::shard::{
     Capabilities, Cluster, ClusterTransport, ConnectError, LaneTransport, RedisSettings, ShardTransport,
 };
@@ -67,6 +68,8 @@ struct Engine {
     write_gates: Gates,
     /// One pipeline at a time to a node: a second `WAIT` on a connection begins when the first has ended.
     confirm_gates: Gates,
+    /// Looks at single keys, which neither wait for writes nor show as such.
+    admin_gates: Gates,
     hedge: Option<HedgeBudget>,
     read_metrics: ReadMetrics,
     batch_writes: WriteMetrics,
@@ -111,7 +114,8 @@ impl FeatureStore {
             capabilities,
             read_gates: Gates::new("read", commands_max),
             write_gates: Gates::new("write", commands_max),
-            confirm_gates: Gates::new("write", 1),
+            confirm_gates: Gates::new("confirmed_write", 1),
+            admin_gates: Gates::new("admin", ADMIN_COMMANDS_IN_FLIGHT_MAX.min(commands_max)),
             hedge: options.hedge.map(HedgeBudget::new),
             read_metrics: ReadMetrics::new(),
             batch_writes: WriteMetrics::new("batch"),

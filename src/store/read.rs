@@ -59,6 +59,20 @@ impl FeatureStore {
         self.check_size(ids.len(), projection.len())?;
         debug_assert_eq!(check_each_once(projection.names()), Ok(()));
         let deadline = started + self.timeout(timeout)?;
+        let under_way = self.engine.read_metrics.begin(ids.len());
+        let result = self.read_any(ids, projection, started, deadline).await;
+        under_way.over();
+        result
+    }
+
+    /// The short way where it does, or else the long one.
+    async fn read_any(
+        &self,
+        ids: Arc<[EntityId]>,
+        projection: Arc<Projection>,
+        started: Instant,
+        deadline: Instant,
+    ) -> Result<FeatureBatch, RequestError> {
         let mut primary_is_late = false;
         if let [id] = &*ids
             && self.engine.reads_primaries_first()

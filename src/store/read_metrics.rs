@@ -13,6 +13,9 @@ use crate::model::{FeatureBatch, FeatureName, Projection, RowStatus, Schema, Una
 use super::FeatureStore;
 use super::watch::features_shown;
 
+/// Features of a read that are counted without an allocation.
+const FEW_FEATURES: usize = 32;
+
 /// What is counted of reads of all kinds of entity; looked up once.
 pub(super) struct ReadMetrics {
     batch: Reads,
@@ -22,7 +25,6 @@ pub(super) struct ReadMetrics {
     redis: Histogram,
     merge: Histogram,
     encode: Histogram,
-    rows: [Counter; 4],
     stale: Counter,
     unavailable: [Counter; UnavailableReason::KINDS.len()],
 }
@@ -32,6 +34,27 @@ struct Reads {
     recent: Histogram,
     entities: Histogram,
     features: Histogram,
+    rows: [Counter; 4],
+    unavailable: Counter,
+    cancelled: Counter,
+}
+
+/// A read under way; counted as cancelled when it is dropped before it is over.
+pub(super) struct UnderWay<'a>(Option<&'a Counter>);
+
+impl UnderWay<'_> {
+    /// The read has ended, one way or the other.
+    pub(super) fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(cancelled) = self.0 {
+            cancelled.increment(1);
+        }
+    }
 }
 
 /// Where the time of a read went; the rest of it was spent waiting for Redis.
@@ -54,24 +77,27 @@ impl ReadMetrics {
             redis: phase("redis"),
             merge: phase("merge"),
             encode: phase("encode"),
-            rows: RowStatus::ALL.map(|status| counter(&declared::ROWS, ["batch", status.as_str()])),
             stale: counter(&declared::ROWS_STALE, []),
             unavailable: UnavailableReason::KINDS.map(|kind| counter(&declared::ROWS_UNAVAILABLE, [kind])),
         }
     }
 
+    fn of(&self, ids: usize) -> &Reads {
+        if is_single(ids) { &self.single } else { &self.batch }
+    }
+
+    /// A read of so many ids begins.
+    pub(super) fn begin(&self, ids: usize) -> UnderWay<'_> {
+        UnderWay(Some(&self.of(ids).cancelled))
+    }
+
     /// Records a read. One of a single id has no phases, also where it went the long way.
     pub(super) fn record(&self, batch: &FeatureBatch, took: Duration, phases: Option<Phases>) {
-        let single = is_single(batch);
-        let reads = if single { &self.single } else { &self.batch };
-        reads.record(batch, took);
-        if let (Some(phases), false) = (phases, single) {
+        self.of(batch.len()).record(batch, took);
+        if let (Some(phases), false) = (phases, is_single(batch.len())) {
             self.record_phases(took, phases);
         }
         let summary = batch.summary();
-        for status in RowStatus::ALL {
-            add(&self.rows[status.index()], summary.of(status));
-        }
         add(&self.stale, summary.stale_possible);
         if summary.unavailable > 0 {
             for (reason, rows) in batch.unavailable() {
@@ -97,6 +123,9 @@ impl Reads {
             recent: histogram(&declared::READ_DURATION_RECENT, [kind]),
             entities: histogram(&declared::READ_ENTITIES, [kind]),
             features: histogram(&declared::READ_FEATURES, [kind]),
+            rows: RowStatus::ALL.map(|status| counter(&declared::ROWS, [kind, status.as_str()])),
+            unavailable: counter(&declared::READS_UNAVAILABLE, [kind]),
+            cancelled: counter(&declared::READS_CANCELLED, [kind]),
         }
     }
 
@@ -106,6 +135,11 @@ impl Reads {
         self.recent.record(took);
         self.entities.record(batch.len() as f64);
         self.features.record(batch.features().len() as f64);
+        let summary = batch.summary();
+        for status in RowStatus::ALL {
+            add(&self.rows[status.index()], summary.of(status));
+        }
+        add(&self.unavailable, usize::from(summary.unavailable > 0));
     }
 }
 
@@ -139,9 +173,15 @@ impl FeatureMetrics {
         if self.0.is_empty() || read == 0 {
             return;
         }
-        let mut absent = vec![0; batch.features().len()];
-        batch.count_absent(&mut absent);
-        for (name, absent) in batch.features().iter().zip(absent) {
+        let (width, mut few, mut many) = (batch.features().len(), [0; FEW_FEATURES], Vec::new());
+        let absent = if let Some(few) = few.get_mut(..width) {
+            few
+        } else {
+            many.resize(width, 0);
+            &mut many[..]
+        };
+        batch.count_absent(absent);
+        for (name, absent) in batch.features().iter().zip(absent.iter().copied()) {
             if let Some(values) = self.0.get(name) {
                 for (counter, count) in [(&values.present, read - absent), (&values.missing, absent)] {
                     if count > 0 {
@@ -172,7 +212,7 @@ impl FeatureStore {
     /// Adds to the metrics how long it took to write out a batch's answer. Whoever writes answers calls it; one of a
     /// single id is not counted, as it has no phases.
     pub fn record_encoding(&self, batch: &FeatureBatch, took: Duration) {
-        if !is_single(batch) {
+        if !is_single(batch.len()) {
             self.engine.read_metrics.encode.record(took);
         }
     }
@@ -199,12 +239,12 @@ impl FeatureStore {
     }
 }
 
-fn is_single(batch: &FeatureBatch) -> bool {
-    batch.len() == 1
+fn is_single(ids: usize) -> bool {
+    ids == 1
 }
 
-fn add(counter: &Counter, rows: usize) {
-    if rows > 0 {
-        counter.increment(rows as u64);
+fn add(counter: &Counter, count: usize) {
+    if count > 0 {
+        counter.increment(count as u64);
     }
 }

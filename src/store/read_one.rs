@@ -37,12 +37,7 @@ impl FeatureStore {
         deadline: Instant,
     ) -> Result<OneRead, RequestError> {
         let engine = &*self.engine;
-        let key = {
-            let layout = self.kind.layout.load();
-            let mut key = Vec::with_capacity(layout.prefix().len() + id.len() + KEY_EXTRA_BYTES);
-            layout.append_key(id, &mut key).map_err(|error| PlanError::Key { index: 0, error })?;
-            key
-        };
+        let key = self.key_of_one(id)?;
         let topology = engine.transport.topology();
         let Some(shard) = topology.shard_of(Slot::for_key(&key)) else { return Ok(OneRead::Other) };
         let gate = engine.read_gates.gate(&shard.primary);
@@ -51,7 +46,6 @@ impl FeatureStore {
             return Ok(OneRead::Other);
         }
         let asked = Instant::now();
-        let patience = patience(deadline - asked);
         let Some((passage, place)) = Arc::clone(&gate).pass_at_once(deadline.into_std()) else {
             return Ok(OneRead::Other);
         };
@@ -66,7 +60,7 @@ impl FeatureStore {
         let late = UnavailableReason::DeadlineExceeded;
         let span = spans::pipeline(&shard.primary, 1);
         let mut reading = engine.transport.read(read, place).instrument(span.clone());
-        let mut answer = timeout_at(asked + patience, &mut reading).await;
+        let mut answer = timeout_at(asked + patience(deadline - asked), &mut reading).await;
         if answer.is_err() {
             engine.transport.request_refresh();
             gate.health.silent_since(asked.into_std());
@@ -76,11 +70,10 @@ impl FeatureStore {
             }
             answer = timeout_at(deadline, reading).await;
         }
-        match &answer {
-            Ok(Ok(rows)) => span.record("outcome", spans::answered(rows.faults.is_empty())),
-            Ok(Err(_)) => span.record("outcome", "failed"),
-            Err(_) => &span,
-        };
+        if let Ok(answer) = &answer {
+            let outcome = answer.as_ref().map_or("failed", |rows| spans::answered(rows.faults.is_empty()));
+            span.record("outcome", outcome);
+        }
         match answer {
             Err(_) => {
                 passage.late();
@@ -92,7 +85,12 @@ impl FeatureStore {
                 let block = batch.add_block(block, false);
                 batch.place(0, block, 0);
             }
-            Ok(Ok(_)) => return Ok(OneRead::Other),
+            Ok(Ok(rows)) => {
+                if rows.node == shard.primary {
+                    passage.answered();
+                }
+                return Ok(OneRead::Other);
+            }
             Ok(Err(fault)) => {
                 passage.fault(fault.kind);
                 engine.read_gates.retried(1);
@@ -100,6 +98,13 @@ impl FeatureStore {
             }
         }
         Ok(OneRead::Answered(batch.finish(Arc::clone(ids), None, 1, &late(None))))
+    }
+
+    fn key_of_one(&self, id: &EntityId) -> Result<Vec<u8>, PlanError> {
+        let layout = self.kind.layout.load();
+        let mut key = Vec::with_capacity(layout.prefix().len() + id.len() + KEY_EXTRA_BYTES);
+        layout.append_key(id, &mut key).map_err(|error| PlanError::Key { index: 0, error })?;
+        Ok(key)
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Invariant: a streaming value is never written without its TTL, whatever fails; all features of a write or none.
 
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use tracing::instrument;
 
-use crate::model::{EntityId, FeatureClass, FeatureName, FeatureValue};
+use crate::model::{EntityId, FeatureClass, FeatureName, FeatureValue, UnavailableReason};
 use crate::shard::{Command, Reply, StreamingWrite};
 
 use super::FeatureStore;
@@ -45,9 +46,10 @@ impl FeatureStore {
         timeout: Option<Duration>,
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
-        let result = self.write_streaming(id, features, ttl_seconds, timeout).await;
         let metrics = &self.engine.streaming_writes;
-        metrics.rows([WriteOutcome::from(&result)]);
+        let counted = metrics.begin(1);
+        let result = self.write_streaming(id, features, ttl_seconds, timeout, &counted.sent).await;
+        counted.became([WriteOutcome::from(&result)]);
         metrics.took(begun.elapsed());
         result
     }
@@ -58,6 +60,7 @@ impl FeatureStore {
         features: &[(FeatureName, FeatureValue)],
         ttl_seconds: Option<u64>,
         timeout: Option<Duration>,
+        sent: &AtomicBool,
     ) -> Result<(), StoreError> {
         let timeout = self.timeout(timeout)?;
         let options = &self.kind.options;
@@ -70,13 +73,16 @@ impl FeatureStore {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
         let way = self.engine.capabilities.streaming_write;
         let commands = streaming_write(way, &key, &groups);
-        let answer = self.engine.run_key(&key, commands, Effect::Once, timeout).await;
+        let answer = self.engine.run_key_noting(&key, commands, Effect::Once, timeout, Some(sent)).await;
         match answer {
             Err(reason) => Err(StoreError::from(reason)),
             Ok(replies) if every_ttl_is_set(way, &replies, &groups) => Ok(()),
-            Ok(replies) => Err(StoreError::Broken(format!(
-                "not every field of {id:?} got its TTL; the server answered {replies:?}"
-            ))),
+            Ok(replies) => Err(match refused_whole(&replies) {
+                Some(error) => UnavailableReason::Refused(error.into()).into(),
+                None => StoreError::Broken(format!(
+                    "not every field of {id:?} got its TTL; the server answered {replies:?}"
+                )),
+            }),
         }
     }
 
@@ -153,6 +159,17 @@ fn every_ttl_is_set(way: StreamingWrite, replies: &[Reply], groups: &[TtlGroup<'
     }
 }
 
+/// The error of a transaction of which every command failed: nothing of it took effect.
+fn refused_whole(replies: &[Reply]) -> Option<&str> {
+    let Some(Reply::Array(results)) = replies.last() else { return None };
+    let mut errors = results.iter().map(|reply| match reply {
+        Reply::Error(error) => Some(&**error),
+        _ => None,
+    });
+    let first = errors.next()??;
+    errors.all(|error| error.is_some()).then_some(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +201,10 @@ mod tests {
         }
         let refused = exec(vec![Reply::Error("WRONGTYPE".into()), codes(&[1, 1])]);
         assert!(!every_ttl_is_set(way, &refused, &one));
+        assert_eq!(refused_whole(&refused), None, "it took effect in part");
+        let error = || Reply::Error("WRONGTYPE".into());
+        assert_eq!(refused_whole(&exec(vec![error(), error()])), Some("WRONGTYPE"));
+        assert_eq!(refused_whole(&exec(vec![])), None);
         assert!(!every_ttl_is_set(way, &[Reply::Nil], &one));
         assert!(every_ttl_is_set(StreamingWrite::Hsetex, &[Reply::Int(1)], &one));
         assert!(!every_ttl_is_set(StreamingWrite::Hsetex, &[Reply::Int(0)], &one));

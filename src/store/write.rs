@@ -5,6 +5,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
@@ -24,7 +25,7 @@ use crate::slot::{KeyNumber, KeySet, Shard, Topology};
 use super::FeatureStore;
 use super::error::{RequestError, StoreError, check_each_once};
 use super::fan_out::Effect;
-use super::keyed::KeyReplies;
+use super::keyed::{Commands, KeyReplies};
 use super::options::LoadOptions;
 use super::write_metrics::WriteOutcome;
 
@@ -66,6 +67,15 @@ impl fmt::Display for RowRejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
     }
+}
+
+/// How one batch of a load is written.
+struct LoadBatch<'a> {
+    ttl_seconds: u64,
+    confirm: Option<Confirm>,
+    patience: Duration,
+    /// Is made true when any of it is sent.
+    sent: &'a AtomicBool,
 }
 
 /// How a bulk load went.
@@ -110,11 +120,13 @@ impl FeatureStore {
                 WRITE_TIMEOUT_AFTER_LATE_ONES
             };
             let begun = Instant::now();
-            let results = self.load_batch(&batch, ttl_seconds, confirm, patience).await;
+            let counted = self.engine.batch_writes.begin(batch.len());
+            let how = LoadBatch { ttl_seconds, confirm, patience, sent: &counted.sent };
+            let results = self.load_batch(&batch, how).await;
             let outcome = |result: &Result<(), RowRejected>| {
                 result.as_ref().map_or_else(|rejected| rejected.outcome, |()| WriteOutcome::Written)
             };
-            self.engine.batch_writes.rows(results.iter().map(outcome));
+            counted.became(results.iter().map(outcome));
             self.engine.batch_writes.took(begun.elapsed());
             let late = results.iter().any(|result| result.as_ref().is_err_and(|rejected| rejected.late));
             late_in_a_row = if late { late_in_a_row + 1 } else { 0 };
@@ -150,9 +162,7 @@ impl FeatureStore {
     async fn load_batch<R: AsRef<FeatureRow> + Sync>(
         &self,
         rows: &[R],
-        ttl_seconds: u64,
-        confirm: Option<Confirm>,
-        patience: Duration,
+        LoadBatch { ttl_seconds, confirm, patience, sent }: LoadBatch<'_>,
     ) -> Vec<Result<(), RowRejected>> {
         let (layout, schema) = (self.kind.layout.load_full(), &self.kind.options.schema);
         let mut results: Vec<Result<(), RowRejected>> = Vec::with_capacity(rows.len());
@@ -181,8 +191,10 @@ impl FeatureStore {
                 |place: &usize| batch_write(keys.key(key), &rows[*place].as_ref().features, ttl_seconds, "");
             rows_of_key[key as usize].iter().map(write).collect()
         };
-        let answers =
-            self.engine.run_commands(&keys, &commands_of, 1, Effect::SameTwice, confirm, patience).await;
+        let count = |key: KeyNumber| rows_of_key[key as usize].len();
+        let (effect, sent) = (Effect::SameTwice, Some(sent));
+        let commands = Commands { of: &commands_of, count: &count, effect, confirm, sent };
+        let answers = self.engine.run_commands(&keys, commands, patience).await;
         for (rows, answer) in rows_of_key.iter().zip(answers) {
             for (number, place) in rows.iter().enumerate() {
                 results[*place] = row_result(&answer, number);
@@ -199,8 +211,9 @@ impl FeatureStore {
         feature: &FeatureName,
         value: FeatureValue,
     ) -> Result<(), StoreError> {
-        let result = self.write_batch_feature(id, feature, value).await;
-        self.engine.batch_writes.rows([WriteOutcome::from(&result)]);
+        let counted = self.engine.batch_writes.begin(1);
+        let result = self.write_batch_feature(id, feature, value, &counted.sent).await;
+        counted.became([WriteOutcome::from(&result)]);
         result
     }
 
@@ -209,17 +222,19 @@ impl FeatureStore {
         id: &EntityId,
         feature: &FeatureName,
         value: FeatureValue,
+        sent: &AtomicBool,
     ) -> Result<(), StoreError> {
         let key = self.kind.layout.load().key(id).map_err(RequestError::from)?;
         let features = [(feature.clone(), value)];
         check_features(&self.kind.options.schema, FeatureClass::Batch, &features)?;
         let ttl = self.kind.options.batch_ttl_seconds;
         self.engine
-            .run_key(
+            .run_key_noting(
                 &key,
                 vec![batch_write(&key, &features, ttl, "NX")],
                 Effect::Once,
                 self.engine.options.request_timeout,
+                Some(sent),
             )
             .await?;
         Ok(())
@@ -292,13 +307,23 @@ fn row_result(answer: &KeyReplies, number: usize) -> Result<(), RowRejected> {
     let replies = answer.as_ref().map_err(RowRejected::from)?;
     match replies.get(number).and_then(Reply::as_i64) {
         Some(1) => Ok(()),
-        _ => Err(RowRejected::because("the values were written, but the key did not get its TTL")),
+        _ => Err(RowRejected {
+            outcome: WriteOutcome::Unknown,
+            ..RowRejected::because("the values were written, but the key did not get its TTL")
+        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_without_its_ttl_is_neither_written_nor_rejected() {
+        let answer = Ok(vec![Reply::Int(1), Reply::Int(0)]);
+        assert_eq!(row_result(&answer, 0), Ok(()));
+        assert_eq!(row_result(&answer, 1).map_err(|row| row.outcome), Err(WriteOutcome::Unknown));
+    }
 
     #[test]
     fn a_ttl_of_nothing_or_beyond_what_redis_takes_is_refused() {

@@ -1,5 +1,6 @@
 //! What is counted of writes: rows by outcome, and how long a write takes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics::{Counter, Histogram};
@@ -21,7 +22,7 @@ pub(super) enum WriteOutcome {
     Written,
     /// Never sent, or refused by the server.
     Rejected,
-    /// It may have been written, or is not safe yet.
+    /// It may have been written, in part or in whole, or is not safe yet.
     Unknown,
 }
 
@@ -50,6 +51,37 @@ impl WriteMetrics {
     pub(super) fn took(&self, time: Duration) {
         self.duration.record(time);
     }
+
+    /// So many rows are about to be written.
+    pub(super) fn begin(&self, rows: usize) -> RowsUnderWay<'_> {
+        RowsUnderWay { metrics: self, rows: rows as u64, sent: AtomicBool::new(false) }
+    }
+}
+
+/// Rows whose outcome is not known yet; counted when dropped, where nobody waited for it.
+pub(super) struct RowsUnderWay<'a> {
+    metrics: &'a WriteMetrics,
+    rows: u64,
+    /// True once any of it was sent.
+    pub(super) sent: AtomicBool,
+}
+
+impl RowsUnderWay<'_> {
+    /// This became of them.
+    pub(super) fn became(mut self, outcomes: impl IntoIterator<Item = WriteOutcome>) {
+        self.rows = 0;
+        self.metrics.rows(outcomes);
+    }
+}
+
+impl Drop for RowsUnderWay<'_> {
+    fn drop(&mut self) {
+        if self.rows > 0 {
+            let sent = self.sent.load(Ordering::Relaxed);
+            let outcome = if sent { WriteOutcome::Unknown } else { WriteOutcome::Rejected };
+            self.metrics.outcomes[outcome as usize].increment(self.rows);
+        }
+    }
 }
 
 impl From<&UnavailableReason> for WriteOutcome {
@@ -70,7 +102,23 @@ impl From<&Result<(), StoreError>> for WriteOutcome {
         match result {
             Ok(()) => Self::Written,
             Err(StoreError::Unavailable(reason)) => reason.into(),
+            // It was sent, and not all of it took effect.
+            Err(StoreError::Broken(_)) => Self::Unknown,
             Err(_) => Self::Rejected,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_took_effect_in_part_is_neither_written_nor_rejected() {
+        let broken = Err(StoreError::Broken("no TTL".into()));
+        assert_eq!(WriteOutcome::from(&broken), WriteOutcome::Unknown);
+        let refused = Err(StoreError::from(UnavailableReason::Refused("WRONGTYPE".into())));
+        assert_eq!(WriteOutcome::from(&refused), WriteOutcome::Rejected);
+        assert_eq!(WriteOutcome::from(&Ok(())), WriteOutcome::Written);
     }
 }

@@ -9,12 +9,15 @@ use slotwise::slot::Slot;
 use slotwise::store::{ReadFrom, StoreOptions};
 
 use super::Page;
-use crate::support::features::{Oracle, ids, kind, names, options, store_with};
+use crate::support::features::{LONG, Oracle, ids, kind, names, options, store_with};
 use crate::support::{SOON, server, start, unique_prefix, wait_until};
 
 const ERRORS: &str = "slotwise_shard_errors_total";
 const RETRIED: &str = "slotwise_retried_keys_total";
 const FALLBACK: &str = "slotwise_fallback_keys_total";
+const CANCELLED: &str = "slotwise_reads_cancelled_total";
+const UNAVAILABLE: &str = "slotwise_reads_unavailable_total";
+const PIPELINES: &str = "slotwise_shard_pipeline_commands_count";
 const SHORT: Option<Duration> = Some(Duration::from_millis(150));
 /// The shard in trouble.
 const SHARD: usize = 1;
@@ -95,6 +98,10 @@ async fn a_node_that_is_stalled_brings_one_timeout_for_each_read_that_is_given_u
         (ERRORS, &timeout[..]),
         (ERRORS, &[]),
         ("slotwise_rows_unavailable_total", &["reason=\"deadline_exceeded\""]),
+        (UNAVAILABLE, &["kind=\"batch\""]),
+        (UNAVAILABLE, &["kind=\"single\""]),
+        (CANCELLED, &[]),
+        ("slotwise_shard_pipeline_duration_seconds_count", &timeout[..2]),
     ];
     let grown = page
         .growth(series, async {
@@ -103,7 +110,7 @@ async fn a_node_that_is_stalled_brings_one_timeout_for_each_read_that_is_given_u
         })
         .await;
     scene.cluster.resume_node(SHARD).unwrap();
-    assert_eq!(grown, [2.0, 2.0, scene.of_shard as f64 + 1.0]);
+    assert_eq!(grown, [2.0, 2.0, scene.of_shard as f64 + 1.0, 1.0, 1.0, 0.0, 2.0]);
 }
 
 #[tokio::test]
@@ -111,14 +118,26 @@ async fn a_caller_that_goes_away_at_once_is_no_error_of_the_shard() {
     let page = Page::new().await;
     let scene = Scene::new(0, ReadFrom::Primary).await;
     scene.cluster.pause_node(SHARD).unwrap();
-    let [errors] = page
-        .growth([(ERRORS, &[])], async {
-            let reading = scene.read(5_000);
-            assert!(tokio::time::timeout(Duration::from_millis(20), reading).await.is_err());
+    let in_trouble = [&*scene.shard, "operation=\"read\""];
+    let series = [
+        (ERRORS, &[][..]),
+        (CANCELLED, &["kind=\"batch\""]),
+        (CANCELLED, &["kind=\"single\""]),
+        ("slotwise_read_duration_seconds_count", &[]),
+        (PIPELINES, &in_trouble),
+        ("slotwise_shard_pipeline_duration_seconds_count", &in_trouble),
+        ("slotwise_shard_pipelines_in_flight", &[]),
+    ];
+    let grown = page
+        .growth(series, async {
+            let soon = Duration::from_millis(20);
+            assert!(tokio::time::timeout(soon, scene.read(5_000)).await.is_err());
+            let single = scene.store.get_features(scene.away(), names(&["v"]), LONG);
+            assert!(tokio::time::timeout(soon, single).await.is_err());
         })
         .await;
     scene.cluster.resume_node(SHARD).unwrap();
-    assert_eq!(errors, 0.0);
+    assert_eq!(grown, [0.0, 1.0, 1.0, 0.0, 2.0, 0.0, 0.0], "given up too soon to say anything of the node");
 }
 
 #[tokio::test]

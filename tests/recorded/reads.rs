@@ -64,7 +64,11 @@ async fn a_read_is_recorded_once_by_how_many_ids_it_has() {
         (FEATURES, SINGLE),
         ("slotwise_rows_unavailable_total", &["reason=\"refused\""]),
         ("slotwise_rows_total", &["status=\"unavailable\""]),
-        ("slotwise_rows_total", &["status=\"missing\""]),
+        ("slotwise_rows_total", &["kind=\"batch\"", "status=\"missing\""]),
+        ("slotwise_rows_total", &["kind=\"single\"", "status=\"missing\""]),
+        ("slotwise_reads_unavailable_total", BATCH),
+        ("slotwise_reads_unavailable_total", SINGLE),
+        ("slotwise_reads_cancelled_total", &[]),
     ];
     let grown = page
         .growth(series, async {
@@ -79,7 +83,7 @@ async fn a_read_is_recorded_once_by_how_many_ids_it_has() {
         .await;
     let batches = [2.0, 2.0, 103.0, 4.0, 2.0, 2.0, 2.0, 2.0];
     let singles = [3.0, 3.0, 3.0, 5.0];
-    assert_eq!(grown.as_slice(), [&batches[..], &singles, &[3.0, 3.0, 103.0]].concat());
+    assert_eq!(grown.as_slice(), [&batches[..], &singles, &[3.0, 3.0, 101.0, 2.0, 1.0, 1.0, 0.0]].concat());
 }
 
 #[tokio::test]
@@ -88,9 +92,9 @@ async fn a_request_that_is_refused_is_no_read() {
     let (cluster, prefix) = (shared_cluster().await, unique_prefix());
     let store = store_with(cluster, kind(&prefix), StoreOptions { batch_ids_max: 10, ..options() }).await;
     let grown = page
-        .growth([(DURATIONS, &[]), (PHASE_COUNT, &[])], async {
+        .growth([(DURATIONS, &[]), (PHASE_COUNT, &[]), ("slotwise_reads_cancelled_total", &[])], async {
             store.batch_get_features(ids("u", 0..11), names(&["v"]), LONG).await.unwrap_err();
         })
         .await;
-    assert_eq!(grown, [0.0, 0.0]);
+    assert_eq!(grown, [0.0, 0.0, 0.0]);
 }

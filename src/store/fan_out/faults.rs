@@ -8,7 +8,7 @@ use crate::model::limits::{KEY_ATTEMPTS_MAX, KEY_REDIRECTS_AT_ONCE_MAX};
 use crate::shard::{KeyFault, Target};
 use crate::slot::{KeyNumber, NodeAddr};
 
-use super::{Effect, Run, Settled, ShardOperation, Trouble, UnderWay, Unsettled};
+use super::{Effect, Redirect, Run, Settled, ShardOperation, Trouble, UnderWay, Unsettled};
 
 impl<O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'_, O, S> {
     pub(super) fn sort_fault(
@@ -25,15 +25,15 @@ impl<O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'_, O, S> {
                 return self.fail(&[key], UnavailableReason::Unconfirmed(replicas));
             }
             KeyFault::NotReady(answer) => {
-                *unsettled.kinds.entry("not_ready").or_default() += 1;
+                unsettled.kinds[Redirect::NotReady as usize] += 1;
                 self.fan_out.transport.request_refresh();
                 let text: Arc<str> = format!("{answered_by}: {answer}").into();
                 return self.try_again(key, &text, &mut unsettled.put_off);
             }
-            KeyFault::Moved(node) => (node, false, "moved"),
-            KeyFault::Ask(node) => (node, true, "ask"),
+            KeyFault::Moved(node) => (node, false, Redirect::Moved),
+            KeyFault::Ask(node) => (node, true, Redirect::Ask),
         };
-        *unsettled.kinds.entry(kind).or_default() += 1;
+        unsettled.kinds[kind as usize] += 1;
         if !asking {
             self.fan_out.transport.request_refresh();
         }
@@ -42,9 +42,12 @@ impl<O: ShardOperation, S: FnMut(Settled<'_, O::Output>)> Run<'_, O, S> {
         }
         // A node that stands in for the wanted one can only send us back to where nobody answers.
         let back_to_start = node == *target.node() && node != *answered_by;
-        let text: Arc<str> =
-            if back_to_start { format!("{node} is not connected") } else { format!("{kind} to {node}") }
-                .into();
+        let text: Arc<str> = if back_to_start {
+            format!("{node} is not connected")
+        } else {
+            format!("{} to {node}", kind.as_str())
+        }
+        .into();
         // The answer to a planned pipeline is always followed; what it leads to may lead on a few times only.
         let planned = matches!(target, Target::Shard(_));
         let at_once = !back_to_start && (planned || self.attempts(key) < KEY_REDIRECTS_AT_ONCE_MAX);
