@@ -147,7 +147,7 @@ fn recorded(
 ) -> Result<Vec<u8>, EncodeError> {
     let begun = Instant::now();
     let (answer, unparsable) = format.encode_counting(batch, elapsed)?;
-    store.record_encoding(batch, begun.elapsed());
+    store.record_encoding(begun.elapsed());
     store.record_unparsable(batch.projection(), unparsable.counts());
     Ok(answer)
 }

@@ -61,7 +61,7 @@ pub(super) async fn read(
     };
     let _turn = state.turn(projection.len(), deadline).await?;
     let timeout = Some(deadline.left()?);
-    let batch = store.batch_get_projection([id], projection, timeout).await.map_err(ApiError::in_path)?;
+    let batch = store.get_projection(id, projection, timeout).await.map_err(ApiError::in_path)?;
     let row = batch.row(0).ok_or(ApiError::Internal)?;
     if let Some(reason) = row.reason {
         return Err(reason.clone().into());

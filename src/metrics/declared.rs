@@ -59,7 +59,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// Time from a read's call to its answer, by kind: batch, single (of exactly one id, however it was asked for).
+    /// Time from a read's call to its answer, by kind: batch, single (one entity that was asked for by itself, not in a list).
     READ_DURATION = "slotwise_read_duration_seconds", Histogram(Latency), Seconds, ["kind"];
     /// Quantiles of the last minute of the time from a read's call to its answer, by kind: batch, single.
     READ_DURATION_RECENT = "slotwise_read_duration_recent_seconds", Recent, Seconds, ["kind"];

@@ -14,7 +14,7 @@ use crate::slot::KeySet;
 use super::FeatureStore;
 use super::error::{RequestError, check_each_once};
 use super::fan_out::{FanOut, Settled};
-use super::read_metrics::Phases;
+use super::read_metrics::{Phases, ReadKind};
 use super::read_one::OneRead;
 use super::shard_read::{Read, ReadRows};
 
@@ -26,15 +26,25 @@ impl FeatureStore {
         features: impl Into<Arc<[FeatureName]>>,
         timeout: Option<Duration>,
     ) -> Result<FeatureBatch, RequestError> {
-        self.batch_get_features([id], features, timeout).await
+        self.get_projection(id, self.projection(features, false)?, timeout).await
+    }
+
+    /// Reads what the projection says of one entity, as [`FeatureStore::get_features`] does.
+    pub async fn get_projection(
+        &self,
+        id: EntityId,
+        projection: Arc<Projection>,
+        timeout: Option<Duration>,
+    ) -> Result<FeatureBatch, RequestError> {
+        self.read(ReadKind::Single, Arc::new([id]), projection, timeout).await
     }
 
     /// Reads `features` of every id: one row per id, in the order of `ids`, each with a status. An id given twice
     /// is read once and answered twice.
     ///
     /// `timeout` bounds the whole call (`None`: the store's default); rows that have no answer by then are
-    /// [`RowStatus::Unavailable`](crate::model::RowStatus::Unavailable), with a reason. Errors only where the request itself is at fault; then nothing
-    /// was sent.
+    /// [`RowStatus::Unavailable`](crate::model::RowStatus::Unavailable), with a reason. Errors only where the request
+    /// itself is at fault; then nothing was sent.
     pub async fn batch_get_features(
         &self,
         ids: impl Into<Arc<[EntityId]>>,
@@ -47,22 +57,33 @@ impl FeatureStore {
     /// Reads what the projection says of every id, as [`FeatureStore::batch_get_features`] does. The projection is one
     /// of [`FeatureStore::projection`] or [`FeatureStore::feature_set`], and may be read by as often as wanted; of one
     /// made by hand, each feature has to be there once.
-    #[instrument(name = "read", level = "debug", skip_all, fields(features = projection.len()))]
     pub async fn batch_get_projection(
         &self,
         ids: impl Into<Arc<[EntityId]>>,
         projection: Arc<Projection>,
         timeout: Option<Duration>,
     ) -> Result<FeatureBatch, RequestError> {
+        self.read(ReadKind::Batch, ids.into(), projection, timeout).await
+    }
+
+    #[instrument(level = "debug", skip_all, fields(features = projection.len()))]
+    async fn read(
+        &self,
+        kind: ReadKind,
+        ids: Arc<[EntityId]>,
+        projection: Arc<Projection>,
+        timeout: Option<Duration>,
+    ) -> Result<FeatureBatch, RequestError> {
         let started = Instant::now();
-        let ids = ids.into();
         self.check_size(ids.len(), projection.len())?;
         debug_assert_eq!(check_each_once(projection.names()), Ok(()));
         let deadline = started + self.timeout(timeout)?;
-        let under_way = self.engine.read_metrics.begin(ids.len());
+        let under_way = self.engine.read_metrics.begin(kind);
         let result = self.read_any(ids, projection, started, deadline).await;
         under_way.over();
-        result
+        let (batch, phases) = result?;
+        self.record_read(kind, &batch, started.elapsed(), phases);
+        Ok(batch)
     }
 
     /// The short way where it does, or else the long one.
@@ -72,16 +93,13 @@ impl FeatureStore {
         projection: Arc<Projection>,
         started: Instant,
         deadline: Instant,
-    ) -> Result<FeatureBatch, RequestError> {
+    ) -> Result<(FeatureBatch, Option<Phases>), RequestError> {
         let mut primary_is_late = false;
         if let [id] = &*ids
             && self.engine.reads_primaries_first()
         {
             match self.read_one(id, &ids, &projection, deadline).await? {
-                OneRead::Answered(batch) => {
-                    self.record_read(&batch, started.elapsed(), None);
-                    return Ok(batch);
-                }
+                OneRead::Answered(batch) => return Ok((batch, None)),
                 OneRead::Late => primary_is_late = true,
                 OneRead::Other => {}
             }
@@ -97,7 +115,7 @@ impl FeatureStore {
         started: Instant,
         deadline: Instant,
         primary_is_late: bool,
-    ) -> Result<FeatureBatch, RequestError> {
+    ) -> Result<(FeatureBatch, Option<Phases>), RequestError> {
         let engine = &*self.engine;
         let keys = KeySet::new(&ids, &self.kind.layout.load())?;
         let operation = Read {
@@ -126,11 +144,8 @@ impl FeatureStore {
         let late = UnavailableReason::DeadlineExceeded(None);
         let batch = debug_span!("merge", shards = ran.shards)
             .in_scope(|| batch.finish(ids, keys.key_of_id(), ran.shards, &late));
-        let over = Instant::now();
-        let phases =
-            Phases { plan: ran.planned - started, queue: ran.queued, merge: merging + (over - merged) };
-        self.record_read(&batch, over - started, Some(phases));
-        Ok(batch)
+        let merge = merging + merged.elapsed();
+        Ok((batch, Some(Phases { plan: ran.planned - started, queue: ran.queued, merge })))
     }
 
     /// What a read of these features asks for: with the types that the schema gives them, and with its defaults where

@@ -16,6 +16,15 @@ use super::watch::features_shown;
 /// Features of a read that are counted without an allocation.
 const FEW_FEATURES: usize = 32;
 
+/// How a read was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadKind {
+    /// As a list of ids, however many.
+    Batch,
+    /// As one entity.
+    Single,
+}
+
 /// What is counted of reads of all kinds of entity; looked up once.
 pub(super) struct ReadMetrics {
     batch: Reads,
@@ -82,19 +91,28 @@ impl ReadMetrics {
         }
     }
 
-    fn of(&self, ids: usize) -> &Reads {
-        if is_single(ids) { &self.single } else { &self.batch }
+    fn of(&self, kind: ReadKind) -> &Reads {
+        match kind {
+            ReadKind::Batch => &self.batch,
+            ReadKind::Single => &self.single,
+        }
     }
 
-    /// A read of so many ids begins.
-    pub(super) fn begin(&self, ids: usize) -> UnderWay<'_> {
-        UnderWay(Some(&self.of(ids).cancelled))
+    /// A read begins.
+    pub(super) fn begin(&self, kind: ReadKind) -> UnderWay<'_> {
+        UnderWay(Some(&self.of(kind).cancelled))
     }
 
     /// Records a read. One of a single id has no phases, also where it went the long way.
-    pub(super) fn record(&self, batch: &FeatureBatch, took: Duration, phases: Option<Phases>) {
-        self.of(batch.len()).record(batch, took);
-        if let (Some(phases), false) = (phases, is_single(batch.len())) {
+    pub(super) fn record(
+        &self,
+        kind: ReadKind,
+        batch: &FeatureBatch,
+        took: Duration,
+        phases: Option<Phases>,
+    ) {
+        self.of(kind).record(batch, took);
+        if let (Some(phases), ReadKind::Batch) = (phases, kind) {
             self.record_phases(took, phases);
         }
         let summary = batch.summary();
@@ -203,18 +221,21 @@ impl FeatureMetrics {
 
 impl FeatureStore {
     /// Records a read, which every way of reading does once.
-    pub(super) fn record_read(&self, batch: &FeatureBatch, took: Duration, phases: Option<Phases>) {
-        self.engine.read_metrics.record(batch, took, phases);
+    pub(super) fn record_read(
+        &self,
+        kind: ReadKind,
+        batch: &FeatureBatch,
+        took: Duration,
+        phases: Option<Phases>,
+    ) {
+        self.engine.read_metrics.record(kind, batch, took, phases);
         self.kind.features.record(batch);
         self.kind.recent.offer(batch);
     }
 
-    /// Adds to the metrics how long it took to write out a batch's answer. Whoever writes answers calls it; one of a
-    /// single id is not counted, as it has no phases.
-    pub fn record_encoding(&self, batch: &FeatureBatch, took: Duration) {
-        if !is_single(batch.len()) {
-            self.engine.read_metrics.encode.record(took);
-        }
+    /// Adds to the metrics how long it took to write out a batch's answer. Whoever writes answers calls it.
+    pub fn record_encoding(&self, took: Duration) {
+        self.engine.read_metrics.encode.record(took);
     }
 
     /// Adds to the metrics how many values of each feature of `projection` were there, but not of its type. Values are not
@@ -235,12 +256,9 @@ impl FeatureStore {
             }
         }
         let took = begun.elapsed();
-        self.record_read(batch, took, Some(Phases { plan: took / 4, queue: took / 4, merge: took / 4 }));
+        let phases = Phases { plan: took / 4, queue: took / 4, merge: took / 4 };
+        self.record_read(ReadKind::Batch, batch, took, Some(phases));
     }
-}
-
-fn is_single(ids: usize) -> bool {
-    ids == 1
 }
 
 fn add(counter: &Counter, count: usize) {

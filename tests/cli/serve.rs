@@ -58,7 +58,10 @@ async fn a_server_answers_batches_counts_them_and_ends_on_sigterm() {
     assert!(metric(&page, "slotwise_read_duration_seconds_count{kind=\"batch\"}") >= 5.0);
     assert!(page.contains("# TYPE slotwise_read_duration_seconds histogram"), "{page}");
     for (status, rows) in [("found", 1500.0), ("missing", 5.0), ("partial", 0.0), ("unavailable", 0.0)] {
-        assert_eq!(metric(&page, &format!("slotwise_rows_total{{kind=\"batch\",status=\"{status}\"}}")), rows);
+        assert_eq!(
+            metric(&page, &format!("slotwise_rows_total{{kind=\"batch\",status=\"{status}\"}}")),
+            rows
+        );
     }
     for shard in shared_cluster().await.addrs() {
         let labels = format!("shard=\"{shard}\",operation=\"read\"");

@@ -112,12 +112,14 @@ pub(crate) fn batches(server: &Served) -> Repeated<(Duration, u16)> {
     })
 }
 
-/// Single reads, and now and then a path that is not there.
+/// Single reads, and now and then a look at a whole entity, or a path that is not there.
 pub(crate) fn single_reads(server: &Served) -> Repeated<u16> {
     let (client, address) = (reqwest::Client::new(), server.address.clone());
     Repeated::start(Duration::from_millis(50), move |number| {
         let path = if number.is_multiple_of(20) {
             "v2/nothing".to_owned()
+        } else if number.is_multiple_of(7) {
+            format!("v1/entities/{}", id(number))
         } else {
             format!("v1/features/{}?features=risk_segment,{STREAMING}&timeout_ms={TIMEOUT_MS}", id(number))
         };
