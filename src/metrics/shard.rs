@@ -19,7 +19,7 @@ const OTHER: &str = "other";
 /// The values of the label `shard`. Series are never let go of, and where addresses change with every restart the page
 /// would grow for as long as the process lives.
 ///
-/// Invariant: there are at most so many, and [`OTHER`].
+/// Invariant: there are at most so many, and `other`.
 pub struct ShardLabels {
     max: usize,
     seen: Mutex<Seen>,
