@@ -38,7 +38,7 @@ bench-report: ## Run the benches of docs/BENCHMARKS.md one after the other, into
 
 lint: ## Formatting, lints, documentation, shell scripts, licences and sources of dependencies, rules and alerts
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets --features otlp -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
@@ -66,7 +66,6 @@ check-rules: ## promtool on the recording rules and alerts, and on their tests
 	@scripts/check-rules.sh
 
 check-features: ## What is off by default: traces and native histograms (needs protoc with its includes)
-	$(CARGO) clippy --all-features --lib --bins --test otlp --test native_histograms -- -D warnings
 	@$(WITH_REDIS) $(WITH_PROMETHEUS) $(CARGO) test --all-features --test otlp --test native_histograms
 
 check-cpu: ## CPU per entity of batches, of single reads, of the server and of metrics, and their rates, within their limits
